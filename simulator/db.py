@@ -1,0 +1,88 @@
+"""The simulator's SQLite database: engine, sessions, and how instants are kept.
+
+In: a path. Out: an engine whose writers queue up instead of failing, and a session factory.
+Killed here: SQLite rolls the open transaction back at the next start.
+
+A plain file in WAL mode serves tests too: in-memory SQLite shared between threads crashed
+the interpreter or answered "table is locked".
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Dialect, Engine, Text, create_engine, event
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+from sqlalchemy.types import TypeDecorator
+
+
+class Base(DeclarativeBase):
+    """All tables of the simulator."""
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware instant, kept as ISO 8601 text in UTC: text order is time order."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
+        """Text for the database; a naive datetime is refused."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("An instant without a time zone cannot be stored.")
+        return value.astimezone(UTC).isoformat(timespec="microseconds")
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
+        """The instant as it was stored, aware, in UTC."""
+        return None if value is None else datetime.fromisoformat(value)
+
+
+class DatabaseUnusable(Exception):
+    """The database file cannot be opened; the message says what to do."""
+
+
+def open_database(path: Path) -> Engine:
+    """An engine on the file at `path`, created if it is not there, with all tables of Base.
+
+    Raises DatabaseUnusable with a sentence for the operator.
+    """
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 5})
+    event.listen(engine, "connect", _configure_connection)
+    event.listen(engine, "begin", _begin)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Base.metadata.create_all(engine)
+    except (DatabaseError, OSError) as error:
+        engine.dispose()
+        reason = getattr(error, "orig", error)
+        raise DatabaseUnusable(
+            f"The Local CRM database {path} cannot be opened ({reason}). "
+            "Name another file with CRM_SIM_DATABASE, or make this one readable and writable."
+        ) from error
+    return engine
+
+
+def session_factory(engine: Engine) -> sessionmaker[Session]:
+    """Sessions for changes: each takes the write lock when it begins."""
+    return sessionmaker(engine, expire_on_commit=False)
+
+
+def read_session(engine: Engine) -> Session:
+    """A session for pages and replies: it sees one consistent state and blocks no writer."""
+    return Session(engine.execution_options(read_only=True), expire_on_commit=False)
+
+
+def _configure_connection(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # SQLAlchemy's events below decide when a transaction begins
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    # A deferred BEGIN that later writes loses updates without an error; IMMEDIATE queues instead.
+    read_only = connection.get_execution_options().get("read_only", False)
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

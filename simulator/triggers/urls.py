@@ -1,0 +1,82 @@
+"""Which URL a change calls: pure, from kind, event and ids to the final URL.
+
+In: what the administrator typed into a box of Integration > CRM Triggers, and a record's ids.
+Out: the URL that is called, or a sentence that says what is wrong with the box.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from urllib.parse import quote, urlsplit
+
+
+class Kind(StrEnum):
+    """The four CRM objects, by 8x8's names."""
+
+    CUSTOMER = "Customer"
+    CASE = "Case"
+    FOLLOWUP = "Followup"
+    TASK = "Task"
+
+
+class Event(StrEnum):
+    """What an agent did to an object."""
+
+    CREATE = "Create"
+    EDIT = "Edit"
+    DELETE = "Delete"
+
+
+# The tab shows twelve boxes; Followup Edit fires only under `followup_edit_trigger`
+# (assumption trigger.followup-edit-silent).
+BOXES: tuple[tuple[Kind, Event], ...] = tuple((kind, event) for kind in Kind for event in Event)
+
+
+@dataclass(frozen=True)
+class RecordIds:
+    """The ids that a trigger can carry; those that its kind does not carry are None."""
+
+    account_id: str
+    case_id: str | None = None
+    followup_id: str | None = None
+    task_id: str | None = None
+
+    def parameters(self) -> list[tuple[str, str]]:
+        """Names and values in the documented order and spelling (trigger.query-string)."""
+        pairs = [
+            ("AccountID", self.account_id),
+            ("CaseID", self.case_id),
+            ("FollowupID", self.followup_id),
+            ("TaskID", self.task_id),
+        ]
+        return [(name, value) for name, value in pairs if value is not None]
+
+
+def trigger_url(configured: str, ids: RecordIds) -> str:
+    """The configured URL with the ids appended; an existing query is continued with `&`."""
+    query = "&".join(f"{name}={quote(value, safe='')}" for name, value in ids.parameters())
+    base, _, _ = configured.partition("#")
+    if "?" not in base:
+        return f"{base}?{query}"
+    return f"{base}{query}" if base.endswith(("?", "&")) else f"{base}&{query}"
+
+
+def check_configured_url(text: str) -> str | None:
+    """What is wrong with a URL typed into a box, as a sentence, or None; empty means no trigger."""
+    if not text:
+        return None
+    if len(text) > 2000:
+        return "The URL is longer than 2,000 characters. Shorten it."
+    if any(c.isspace() or not c.isprintable() for c in text):
+        return "The URL contains a space or a control character. Remove it or write it as %20."
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        return "This is not a well-formed URL. Type one like https://crm.example.com/trigger."
+    if not parts.scheme or (parts.scheme.lower() not in ("http", "https") and not parts.netloc):
+        return "Type the whole URL, beginning with https://."
+    if parts.scheme.lower() != "https":
+        return "8x8 Contact Center requires a secure URL: it must begin with https://."
+    if not parts.hostname:
+        return "The URL names no server. Type one like https://crm.example.com/trigger."
+    return None
