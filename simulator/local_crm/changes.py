@@ -11,7 +11,7 @@ transaction (T1). Killed before its commit: nothing happened; after: the deliver
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
@@ -180,7 +180,7 @@ def version_data(record: Record) -> dict[str, Any]:
 
 
 def _get(session: Session, kind: Kind, record_id: str) -> Record:
-    record: Record | None = session.get(MODELS[kind], record_id)
+    record = cast("Record | None", session.get(MODELS[kind], record_id))
     if record is None:
         raise RecordNotFound({"": f"{kind} {record_id} does not exist, or not any more."})
     return record
