@@ -121,5 +121,3 @@ def _instant(text: str) -> datetime | None:
     if instant.year < 1900:
         raise ValueError("The wire's dates have four digits for the year.")
     return instant
-
-

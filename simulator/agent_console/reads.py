@@ -5,6 +5,7 @@ In: a read session and what the page is about. Out: rows; nothing is changed.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
@@ -30,7 +31,7 @@ def all_agents(session: Session) -> Sequence[Agent]:
     return session.scalars(select(Agent).order_by(Agent.agent_id)).all()
 
 
-def newest_first(screen: Screen, **equal: str) -> Select[tuple[Record]]:
+def newest_first(screen: Screen, **equal: str) -> Select[Any]:
     """The records of a kind whose columns equal the given values."""
     columns = MODELS[screen.kind].__table__.c
     where = [columns[name] == value for name, value in equal.items()]

@@ -5,13 +5,14 @@ CallRefused. Numbers, emails and other exact filters are served by an index.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session
 
 from simulator.crm_api.errors import CallRefused, Refusal
 from simulator.local_crm.fields import BY_NAME
-from simulator.local_crm.models import MODELS, NUMBER_COLUMN, Customer, Record
+from simulator.local_crm.models import MODELS, NUMBER_COLUMN, Customer
 from simulator.triggers.urls import Kind
 
 EXACT: dict[Kind, tuple[str, ...]] = {
@@ -36,9 +37,7 @@ MOST_FILTERS = 50
 LONGEST_VALUE = 4_000
 
 
-def select_matching(
-    session: Session, kind: Kind, values: Sequence[tuple[str, str]]
-) -> Select[tuple[Record]]:
+def select_matching(session: Session, kind: Kind, values: Sequence[tuple[str, str]]) -> Select[Any]:
     """The records of a kind that match all values, in the order of their numbers.
 
     values: tags in any case, and texts; an empty text counts as not given (api.no-filter).

@@ -32,9 +32,7 @@ def reply(kind: Kind, records: Iterable[Record]) -> bytes:
 def error_reply(refused: CallRefused) -> bytes:
     """The number and sentence of a refusal (api.error-reply)."""
     sentence = _attribute(refused.sentence)
-    return _document(
-        f'<REPLY STATUS="-1" ERROR_STR="{sentence}" ERROR_CODE="{refused.number}"/>'
-    )
+    return _document(f'<REPLY STATUS="-1" ERROR_STR="{sentence}" ERROR_CODE="{refused.number}"/>')
 
 
 def _document(content: str) -> bytes:
