@@ -72,7 +72,7 @@ def test_what_a_demo_left_compares_equal_again(databases: tuple[Path, Path]) -> 
 @pytest.mark.parametrize(
     "spoil",
     [
-        "UPDATE cases SET subject = subject || '!' WHERE case_id = (SELECT min(case_id) FROM cases)",
+        "UPDATE cases SET subject = 'No' WHERE case_id = (SELECT min(case_id) FROM cases)",
         "DELETE FROM tasks WHERE task_id = (SELECT min(task_id) FROM tasks)",
         "INSERT INTO customers SELECT * FROM one",
     ],
