@@ -50,7 +50,8 @@ def open_database(path: Path) -> Engine:
 
     Raises DatabaseUnusable with a sentence for the operator.
     """
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 5})
+    # Errors are logged, and parameters may hold secrets: a trigger URL, a hash.
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 5}, hide_parameters=True)
     event.listen(engine, "connect", _configure_connection)
     event.listen(engine, "begin", _begin)
     try:

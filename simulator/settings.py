@@ -49,7 +49,9 @@ class Settings(BaseSettings):
         15.0, gt=0, description="Total deadline of one trigger call (trigger.timeout)."
     )
     retry_schedule: str = Field(
-        "standard", description="Named retry schedule: standard or quick (trigger.retry-schedule)."
+        "standard",
+        pattern="^(standard|quick)$",
+        description="Named retry schedule: standard or quick (trigger.retry-schedule).",
     )
     retry_jitter: float = Field(
         0.1,
@@ -66,6 +68,9 @@ class Settings(BaseSettings):
     )
     tick_s: float = Field(
         0.25, gt=0, description="How often the dispatcher looks for due deliveries."
+    )
+    log_format: str = Field(
+        "console", pattern="^(console|json)$", description="How log lines are written."
     )
     secret_key: SecretStr | None = Field(
         None, description="Key that signs forms; by default a random one for each start."

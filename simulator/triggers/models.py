@@ -82,7 +82,7 @@ class Attempt(Base):
     started_at: Mapped[datetime] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime] = mapped_column(UtcDateTime)
     status: Mapped[int | None]  # HTTP status; None when no complete answer came
-    error: Mapped[str | None]  # a sentence when no complete answer came
+    error: Mapped[str | None]  # a sentence, unless it was answered with 200
     reply_excerpt: Mapped[str] = mapped_column(default="")
     duration_ms: Mapped[float]
 

@@ -1,0 +1,123 @@
+"""One form for all four kinds, built from their fields.
+
+In: the screen, the agents, the record to edit if there is one, and what was posted. Out: a form
+to show, values to change a record with, and a sentence for each field that is wrong.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnDefault
+from werkzeug.datastructures import MultiDict
+from wtforms import Form, SelectField, StringField, TextAreaField
+
+from simulator.agent_console.screens import Screen
+from simulator.local_crm import fields
+from simulator.local_crm.fields import Field, FieldType
+from simulator.local_crm.models import MODELS, Agent, Record
+
+_INSTANT = "%Y-%m-%dT%H:%M"  # as a browser's datetime-local input has it
+_INSTANT_WITH_SECONDS = "%Y-%m-%dT%H:%M:%S"
+
+
+def record_form(
+    screen: Screen,
+    agents: Sequence[Agent],
+    *,
+    record: Record | None = None,
+    posted: MultiDict[str, str] | None = None,
+    parent_number: str = "",
+) -> Form:
+    """The form of a new record, or of the given one, with what was posted kept in it."""
+    start = _record_values(screen, record) if record else _default_values(screen)
+    inputs = {f.name: _input(f, start[f.name], agents) for f in screen.editable}
+    if record is None and screen.parent:
+        label = fields.BY_NAME[screen.kind][screen.parent].label
+        inputs = {screen.parent: StringField(label), **inputs}
+        start[screen.parent] = parent_number
+    return type("RecordForm", (Form,), inputs)(formdata=posted, data=start)  # type: ignore[no-any-return]
+
+
+def read_form(
+    screen: Screen, form: Form, agents: Sequence[Agent]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The values for `changes`, and a sentence for each field that is wrong already."""
+    values: dict[str, Any] = {name: form[name].data or "" for name in form.data}
+    texts = {f.name: values[f.name] for f in screen.editable if f.type is not FieldType.INSTANT}
+    problems = fields.check_all(screen.kind, texts)
+    for field in screen.editable:
+        if field.type is FieldType.INSTANT:
+            try:
+                values[field.name] = _instant(values[field.name])
+            except ValueError:
+                problems[field.name] = (
+                    f"{field.label} must be a date and time in UTC like 2030-12-31T09:30."
+                )
+        elif field.type is FieldType.AGENT:
+            unknown = values[field.name] not in {"", *(agent.agent_id for agent in agents)}
+            if unknown:
+                problems[field.name] = f"{field.label}: there is no agent {values[field.name]}."
+    return values, problems
+
+
+def show_problems(form: Form, problems: Mapping[str, str]) -> None:
+    """Put each sentence beside its field."""
+    for name, sentence in problems.items():
+        form[name].errors = [sentence]
+
+
+def _input(field: Field, start: str, agents: Sequence[Agent]) -> Any:
+    if field.type is FieldType.LONG_TEXT:
+        # Browsers send CRLF for a line break; the record keeps the line break alone.
+        return TextAreaField(
+            field.label,
+            filters=[lambda text: text and text.replace("\r\n", "\n")],
+            render_kw={"rows": 4},
+        )
+    if field.type is FieldType.INSTANT:
+        return StringField(f"{field.label} (UTC)", render_kw={"type": "datetime-local"})
+    if field.type is FieldType.PICK:
+        choices = [(choice, choice) for choice in field.choices]
+        return _select(field, choices, start)
+    if field.type is FieldType.AGENT:
+        named = [(agent.agent_id, f"{agent.agent_id} ({agent.name})") for agent in agents]
+        return _select(field, [("", "(nobody)"), *named], start)
+    return StringField(field.label)
+
+
+def _select(field: Field, choices: list[tuple[str, str]], start: str) -> Any:
+    # A value that is no choice (any more) stays selectable, else Save would change it unseen.
+    known = {value for value, _ in choices}
+    extra = [] if start in known else [(start, start or "(none)")]
+    # What is no choice is refused with a sentence by `fields.check`, not by wtforms.
+    return SelectField(field.label, choices=[*extra, *choices], validate_choice=False)
+
+
+def _record_values(screen: Screen, record: Record) -> dict[str, str]:
+    return {field.name: _as_text(getattr(record, field.name)) for field in screen.editable}
+
+
+def _default_values(screen: Screen) -> dict[str, str]:
+    defaults = {f.name: MODELS[screen.kind].__table__.c[f.name].default for f in screen.editable}
+    return {
+        name: str(default.arg) if isinstance(default, ColumnDefault) else ""
+        for name, default in defaults.items()
+    }
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime(_INSTANT)
+    return "" if value is None else str(value)
+
+
+def _instant(text: str) -> datetime | None:
+    """The instant typed, None for nothing. Raises ValueError."""
+    if not text:
+        return None
+    form = _INSTANT if len(text) <= len("YYYY-MM-DDTHH:MM") else _INSTANT_WITH_SECONDS
+    instant = datetime.strptime(text, form).replace(tzinfo=UTC)
+    if instant.year < 1900:
+        raise ValueError("The wire's dates have four digits for the year.")
+    return instant

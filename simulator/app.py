@@ -1,0 +1,53 @@
+"""The Flask application of the simulator: the one module that knows all others.
+
+In: settings, a clock, a source of chance. Out: an app over an open database, with its services
+and pages; nothing ticks yet. Killed here: the database has its tables, the rest is done anew.
+"""
+
+import os
+import random
+
+from flask import Flask
+
+from simulator import web
+from simulator.agent_console.routes import blueprint as agent_console
+from simulator.clock import Clock, SystemClock
+from simulator.config_manager.routes import blueprint as config_manager
+from simulator.crm_api.routes import blueprint as crm_api
+from simulator.db import open_database
+from simulator.deliveries.routes import blueprint as deliveries
+from simulator.local_crm.first_start import fill_at_first_start
+from simulator.services import EXTENSION, make_services
+from simulator.settings import Settings
+
+MAX_REQUEST_BYTES = 2_000_000  # without a limit a raw XML body of any size is read into memory
+
+
+def create_app(
+    settings: Settings, *, clock: Clock | None = None, rng: random.Random | None = None
+) -> Flask:
+    """An app of its own over the database of `settings`.
+
+    Raises DatabaseUnusable and CaFileUnusable, each with a sentence for the operator. Close
+    its services when done.
+    """
+    engine = open_database(settings.database_path)
+    try:
+        services = make_services(
+            engine, settings, clock or SystemClock(), rng or random.SystemRandom()
+        )
+        with services.sessions.begin() as session:
+            fill_at_first_start(session, settings)
+    except BaseException:
+        engine.dispose()
+        raise
+    app = Flask("simulator", static_folder=None, template_folder=None)
+    app.secret_key = (
+        settings.secret_key.get_secret_value() if settings.secret_key else os.urandom(32)
+    )
+    app.config["MAX_CONTENT_LENGTH"] = MAX_REQUEST_BYTES
+    app.extensions[EXTENSION] = services
+    web.init_app(app)
+    for blueprint in (agent_console, config_manager, deliveries, crm_api):
+        app.register_blueprint(blueprint)
+    return app

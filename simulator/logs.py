@@ -1,0 +1,40 @@
+"""What the simulator says while it works: one event per hop, on standard error.
+
+In: the format, `console` or `json`. Out: structlog, set up. The events are named after the
+steps: enqueue, claim_due, send, record. No event carries a trigger URL, a password or a key:
+ids lead to the delivery, whose page shows the rest.
+"""
+
+import logging
+import sys
+from typing import TextIO
+
+import structlog
+from structlog.typing import Processor
+
+
+def set_up_logs(log_format: str = "console", stream: TextIO | None = None) -> None:
+    """Send events of level info and above to `stream` (standard error) in the given format."""
+    shared: list[Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    if log_format == "json":
+        shared += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    else:
+        # The plain trace: the rich one shows local variables, secrets among them.
+        shared.append(
+            structlog.dev.ConsoleRenderer(
+                colors=(stream or sys.stderr).isatty(),
+                exception_formatter=structlog.dev.plain_traceback,
+            )
+        )
+    structlog.configure(
+        processors=shared,
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(file=stream or sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    # urllib3 warns with the whole URL, which may hold a receiver's secret.
+    for library in ("urllib3", "apscheduler", "werkzeug"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)

@@ -1,0 +1,129 @@
+"""Brings due deliveries to their receivers: claim (T2), send, record (T3), each a call of its own.
+
+In: sessions, a clock, something that sends, a retry policy. Out: attempts and new states.
+Killed between claim and send, or between send and record: the lease runs out, the delivery is
+claimed again and the receiver may be called twice (assumption trigger.may-repeat).
+
+No transaction is open while a call is on the network. At most `concurrency` calls are under
+way, and only as many deliveries are claimed as can be sent at once: no lease runs out in a queue.
+"""
+
+import itertools
+import os
+import random
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from threading import Lock
+
+import structlog
+from sqlalchemy.orm import Session, sessionmaker
+
+from simulator.clock import Clock
+from simulator.triggers import outbox
+from simulator.triggers.backoff import RetryPolicy
+from simulator.triggers.outbox import ClaimedDelivery
+from simulator.triggers.outcome import Outcome
+
+log = structlog.get_logger("simulator.triggers")
+_numbers = itertools.count(1)
+
+
+class Dispatcher:
+    """Claims, sends and records; several may work on one database."""
+
+    def __init__(
+        self,
+        sessions: sessionmaker[Session],
+        clock: Clock,
+        send: Callable[[str], Outcome],
+        policy: RetryPolicy,
+        rng: random.Random,
+        *,
+        lease_s: float,
+        concurrency: int,
+    ) -> None:
+        self._sessions = sessions
+        self._clock = clock
+        self._send = send
+        self._policy = policy
+        self._rng = rng
+        self._lease_s = lease_s
+        self._concurrency = concurrency
+        self._owner = f"dispatcher-{os.getpid()}-{next(_numbers)}"
+        self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="send-trigger")
+        self._under_way = 0
+        self._lock = Lock()
+        self.on_slot_free: Callable[[], None] = lambda: None
+
+    def claim(self, limit: int) -> list[ClaimedDelivery]:
+        """Up to `limit` due deliveries, leased to this dispatcher."""
+        with self._sessions.begin() as session:
+            claimed = outbox.claim_due(
+                session, self._clock.now(), limit, self._lease_s, self._owner
+            )
+        if claimed:
+            log.debug("claim_due", deliveries=[delivery.id for delivery in claimed])
+        return claimed
+
+    def send(self, claimed: ClaimedDelivery) -> Outcome:
+        """What came of calling the delivery's URL once."""
+        outcome = self._send(claimed.url)
+        log.info(
+            "send",
+            delivery=claimed.id,
+            trigger=f"{claimed.kind} {claimed.event}",
+            record_id=claimed.record_id,
+            status=outcome.status,
+            error=outcome.error,
+            duration_ms=outcome.duration_ms,
+        )
+        return outcome
+
+    def record(self, claimed: ClaimedDelivery, outcome: Outcome) -> None:
+        """Write the attempt down and settle what happens next."""
+        now = self._clock.now()
+        with self._sessions.begin() as session:
+            delivery = outbox.record(session, claimed, outcome, self._policy, self._rng, now)
+        if delivery is not None:
+            log.info(
+                "record",
+                delivery=delivery.id,
+                state=str(delivery.state),
+                attempts=delivery.attempt_count,
+                next_attempt_at=delivery.next_attempt_at and delivery.next_attempt_at.isoformat(),
+            )
+
+    def begin_due(self) -> list[Future[None]]:
+        """Start as many due deliveries as there are free slots; one future for each.
+
+        When one of them is done, `on_slot_free` is called: whoever ticks may look again.
+        """
+        with self._lock:
+            free = self._concurrency - self._under_way
+            claimed = self.claim(free) if free else []
+            self._under_way += len(claimed)
+        return [self._pool.submit(self._deliver, delivery) for delivery in claimed]
+
+    def run_once(self) -> int:
+        """Send what is due, at most `concurrency`, and wait until all is recorded; how many."""
+        begun = self.begin_due()
+        wait(begun)
+        for future in begun:
+            future.result()
+        return len(begun)
+
+    def close(self) -> None:
+        """Wait for the calls under way; close the sender first to cut them off."""
+        self._pool.shutdown(wait=True)
+
+    def _deliver(self, claimed: ClaimedDelivery) -> None:
+        try:
+            self.record(claimed, self.send(claimed))
+        except Exception:
+            # The lease runs out and the delivery is claimed again: nothing to mend here.
+            log.exception("delivery not recorded", delivery=claimed.id)
+            raise
+        finally:
+            with self._lock:
+                self._under_way -= 1
+            self.on_slot_free()

@@ -1,0 +1,43 @@
+"""Fifty rows at a time: which page was asked for, and its rows.
+
+In: a session and a select in its final order. Out: a Page. Pages start at 1; an address with a
+page that is no number or beyond the last shows the nearest one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from flask import request
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session
+
+PER_PAGE = 50
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Page(Generic[T]):
+    """Some rows of many."""
+
+    rows: Sequence[T]
+    number: int  # 1 for the first
+    total: int  # rows on all pages
+
+    @property
+    def last(self) -> int:
+        """The number of the last page; 1 when there are no rows."""
+        return max(1, -(-self.total // PER_PAGE))
+
+
+def load_page(session: Session, rows: Select[Any]) -> Page[Any]:
+    """The page that the address asks for with `?page=`."""
+    total = session.scalar(select(func.count()).select_from(rows.order_by(None).subquery())) or 0
+    number = min(_asked_for(), max(1, -(-total // PER_PAGE)))
+    found = session.scalars(rows.limit(PER_PAGE).offset((number - 1) * PER_PAGE)).all()
+    return Page(rows=found, number=number, total=total)
+
+
+def _asked_for() -> int:
+    text = request.args.get("page", "1")
+    return max(1, int(text)) if text.isascii() and text.isdecimal() and len(text) < 10 else 1
