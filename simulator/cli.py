@@ -5,14 +5,17 @@ code 2. Killed here: the database has all that was committed.
 """
 
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from pydantic import ValidationError
 
 from simulator.settings import Settings
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 class Refused(click.ClickException):
@@ -21,7 +24,7 @@ class Refused(click.ClickException):
     exit_code = 2
 
 
-def _option(name: str, field: str, **attributes: Any) -> Any:
+def _option(name: str, field: str, **attributes: Any) -> Callable[[_Command], _Command]:
     """An option for a field of Settings; not given, the variable or the default holds."""
     described = Settings.model_fields[field].description
     attributes = {"default": None, "help": described, **attributes}

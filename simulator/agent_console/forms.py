@@ -78,20 +78,19 @@ def _input(field: Field, start: str, agents: Sequence[Agent]) -> Any:
     if field.type is FieldType.INSTANT:
         return StringField(f"{field.label} (UTC)", render_kw={"type": "datetime-local"})
     if field.type is FieldType.PICK:
-        choices = [(choice, choice) for choice in field.choices]
-        return _select(field, choices, start)
+        return _select(field, {choice: choice for choice in field.choices}, start)
     if field.type is FieldType.AGENT:
-        named = [(agent.agent_id, f"{agent.agent_id} ({agent.name})") for agent in agents]
-        return _select(field, [("", "(nobody)"), *named], start)
+        named = {agent.agent_id: f"{agent.agent_id} ({agent.name})" for agent in agents}
+        return _select(field, {"": "(nobody)", **named}, start)
     return StringField(field.label)
 
 
-def _select(field: Field, choices: list[tuple[str, str]], start: str) -> Any:
+def _select(field: Field, choices: dict[str, str], start: str) -> Any:
+    """A select; choices: value -> label."""
     # A value that is no choice (any more) stays selectable, else Save would change it unseen.
-    known = {value for value, _ in choices}
-    extra = [] if start in known else [(start, start or "(none)")]
+    extra = {} if start in choices else {start: start or "(none)"}
     # What is no choice is refused with a sentence by `fields.check`, not by wtforms.
-    return SelectField(field.label, choices=[*extra, *choices], validate_choice=False)
+    return SelectField(field.label, choices={**extra, **choices}, validate_choice=False)
 
 
 def _record_values(screen: Screen, record: Record) -> dict[str, str]:

@@ -67,7 +67,7 @@ def api_form(
 ) -> ApiForm:
     """The tab with what is saved, or with what was posted."""
     form = ApiForm(formdata=posted, obj=access)
-    form.used_identity.choices = [(a.agent_id, f"{a.agent_id} ({a.name})") for a in agents]
+    form.used_identity.choices = {a.agent_id: f"{a.agent_id} ({a.name})" for a in agents}
     return form
 
 

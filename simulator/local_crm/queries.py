@@ -85,7 +85,7 @@ def versions(session: Session, kind: Kind, record_id: str) -> Sequence[RecordVer
     ).all()
 
 
-def _newest_first(kind: Kind) -> Select[tuple[Record]]:
+def _newest_first(kind: Kind) -> Select[Any]:
     # Numbers are decimal text handed out in sequence: the longer one is the newer one.
     number = getattr(MODELS[kind], NUMBER_COLUMN[kind])
     return cast(

@@ -11,6 +11,7 @@ from flask_bootstrap import Bootstrap5
 from flask_wtf import CSRFProtect
 
 from simulator.web.errors import register_error_pages
+from simulator.web.routes import blueprint
 
 CONTENT_SECURITY_POLICY = "default-src 'self'; img-src 'self' data:"  # Bootstrap's icons are data:
 
@@ -18,14 +19,16 @@ csrf = CSRFProtect()
 
 
 def init_app(app: Flask) -> None:
-    """Give the app what all pages share, except the blueprint with templates and start page."""
+    """Give the app what all pages share, the start page included."""
     app.config.setdefault("BOOTSTRAP_SERVE_LOCAL", True)
     app.config.setdefault("WTF_CSRF_TIME_LIMIT", None)  # a form may lie open over lunch
     app.config.setdefault("SESSION_COOKIE_SAMESITE", "Lax")
     # Cookies know no ports: the dashboard on the same host would overwrite one called `session`.
     app.config["SESSION_COOKIE_NAME"] = "crm_simulator"
+    app.static_url_path = "/static"  # Bootstrap's address is made from it, static folder or not
     Bootstrap5().init_app(app)
     csrf.init_app(app)
+    app.register_blueprint(blueprint)
     app.jinja_env.filters["instant"] = shown_instant
     app.after_request(_add_safety_headers)
     register_error_pages(app)

@@ -35,7 +35,7 @@ def register_error_pages(app: Flask) -> None:
 
 def _show_error(error: HTTPException) -> tuple[str, int]:
     status = error.code or 500
-    return _page(status, own_sentence(error) or _SENTENCES[status])
+    return _page(status, _own_sentence(error) or _SENTENCES[status])
 
 
 def _show_csrf_error(error: CSRFError) -> tuple[str, int]:
@@ -46,9 +46,9 @@ def _show_csrf_error(error: CSRFError) -> tuple[str, int]:
     )
 
 
-def own_sentence(error: HTTPException) -> str | None:
+def _own_sentence(error: HTTPException) -> str | None:
     """The sentence that `abort` was given, if it was given one."""
-    return error.description if error.description != type(error).description else None
+    return error.__dict__.get("description")
 
 
 def _page(status: int, sentence: str) -> tuple[str, int]:
