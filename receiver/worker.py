@@ -370,7 +370,7 @@ def _failed_parent(fetched: Fetched, fetch: Fetch) -> Key | None:
 
 def _only(fetched: Fetched, fetch: Fetch) -> Fetched:
     """The part of a fetched claim that one record and its parents need."""
-    keys = {fetch.key}
+    keys = {fetch.key, *(p for p in hinted_parents(fetch) if p in fetched.answers)}
     for _ in Kind:  # as deep as parents can be
         rows = [fetched.answers[key].row for key in keys]
         keys |= {p for row in rows if row for p in row.parents if p in fetched.answers}
