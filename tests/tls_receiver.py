@@ -63,6 +63,14 @@ class Conversation:
 Reply = Callable[[Conversation], None]
 
 
+@dataclass(frozen=True)
+class _BeforeTls:
+    reply: Reply
+
+    def __call__(self, conversation: Conversation) -> None:
+        self.reply(conversation)
+
+
 def answer(status: int, body: str = "", **headers: str) -> Reply:
     """A whole answer; header names are given with `_` for `-`."""
     lines = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(body.encode())}"]
@@ -88,8 +96,7 @@ def drip_in(phase: str) -> Reply:
 
 def before_tls(reply: Reply) -> Reply:
     """The reply instead of a TLS handshake."""
-    reply.before_tls = True  # type: ignore[attr-defined]
-    return reply
+    return _BeforeTls(reply)
 
 
 def drip_in_handshake() -> Reply:
@@ -159,7 +166,7 @@ class TlsReceiver:
         with self._lock:
             reply = self.replies.popleft() if self.replies else answer(200)
         try:
-            if getattr(reply, "before_tls", False):
+            if isinstance(reply, _BeforeTls):
                 with self._remembered(sock):
                     reply(Conversation(sock, self._closing))
                 return
@@ -183,6 +190,18 @@ class TlsReceiver:
             with self._lock:
                 self._open.discard(sock)
             sock.close()
+
+
+def open_sockets() -> int:
+    """How many sockets this process has open."""
+    return sum(_is_socket(descriptor) for descriptor in list(Path("/proc/self/fd").iterdir()))
+
+
+def _is_socket(descriptor: Path) -> bool:
+    try:
+        return str(descriptor.readlink()).startswith("socket:")
+    except FileNotFoundError:
+        return False  # the descriptor of the listing itself
 
 
 def _read_request(sock: socket.socket) -> Received:
