@@ -18,15 +18,6 @@ from tests.forms import Browser
 NOON = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
 
 
-@pytest.fixture(scope="session")
-def started_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data folder after a first start, which hashes secrets slowly."""
-    folder = tmp_path_factory.mktemp("started-once")
-    app = create_app(Settings(data_dir=folder))
-    _services(app).close()
-    return folder
-
-
 @pytest.fixture
 def clock() -> ManualClock:
     """A clock that stands at noon until it is moved."""
@@ -34,11 +25,11 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def settings(tmp_path: Path, started_once: Path) -> Settings:
+def settings(tmp_path: Path, first_start: Path) -> Settings:
     """A Local CRM with agents and CRM API access, and no records."""
     folder = tmp_path / "simulator"
-    shutil.copytree(started_once, folder)
-    return Settings(data_dir=folder, trigger_method="GET")
+    shutil.copytree(first_start, folder)
+    return Settings(data_dir=folder)
 
 
 @pytest.fixture

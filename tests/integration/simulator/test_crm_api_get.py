@@ -25,7 +25,7 @@ GOLDEN = Path(__file__).parents[2] / "golden" / "crm_api"
 FORM = "application/x-www-form-urlencoded"
 CREDENTIALS = "<TENANT>demo</TENANT><USERNAME>crmapi</USERNAME><PASSWORD>crmapi-demo</PASSWORD>"
 HEADERS = {"X-8x8-Tenant": "demo", "x-api-key": "demo-api-key"}
-AGENT = Author(Origin.API, "ag1001")
+AUTHOR = Author(Origin.API, "ag1001")
 
 
 @pytest.fixture(autouse=True)
@@ -45,11 +45,11 @@ def records(services: Services, clock: ManualClock) -> None:
                 "voice": "+1 (555) 010-0200",
                 "addr1country": "Österreich",
             },
-            AGENT,
+            AUTHOR,
             now,
         )
         changes.create(
-            session, Kind.CUSTOMER, {"firstname": "Ada", "lastname": "Byron"}, AGENT, now
+            session, Kind.CUSTOMER, {"firstname": "Ada", "lastname": "Byron"}, AUTHOR, now
         )
         first = changes.create(
             session,
@@ -60,7 +60,7 @@ def records(services: Services, clock: ManualClock) -> None:
                 "priority": "High",
                 "assignedto": "ag1002",
             },
-            AGENT,
+            AUTHOR,
             now,
         )
         first.custom_fields = {"CF01_PICKLIST.NAME": "Gold", "CF02.NAME": ""}
@@ -68,14 +68,14 @@ def records(services: Services, clock: ManualClock) -> None:
             session,
             Kind.CASE,
             {"accountnum": "10000001", "subject": "100 % noise_floor", "status": "Closed"},
-            AGENT,
+            AUTHOR,
             now,
         )
         changes.create(
             session,
             Kind.FOLLOWUP,
             {"casenum": "10000000", "subject": "Called", "body": "Nobody there"},
-            AGENT,
+            AUTHOR,
             now,
         )
         changes.create(
@@ -87,7 +87,7 @@ def records(services: Services, clock: ManualClock) -> None:
                 "call_type": "DAA",
                 "duedate": datetime(2026, 6, 1, 9, 15, tzinfo=UTC),
             },
-            AGENT,
+            AUTHOR,
             now,
         )
 
