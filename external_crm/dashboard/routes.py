@@ -1,0 +1,79 @@
+"""Pages over the External CRM: totals, open cases, latest changes, one record with its history.
+
+In: GET requests. Out: pages that work without JavaScript and load nothing from elsewhere.
+"""
+
+from typing import Any
+
+from flask import Blueprint, abort, current_app, render_template
+from sqlalchemy import Engine
+
+from external_crm import audit, queries
+from external_crm.db import read_session
+from external_crm.rows import ID_COLUMN, Key, Kind
+
+blueprint = Blueprint(
+    "dashboard",
+    __name__,
+    template_folder="templates",
+    static_folder="static",
+    static_url_path="/dashboard-static",
+)
+
+# Columns of a record that lead to another record's page.
+PARENTS = {"account_id": Kind.CUSTOMER, "case_id": Kind.CASE}
+LISTED = 50
+
+
+@blueprint.get("/")
+def overview() -> str:
+    """Totals by kind, open cases by status, latest changes with before and after."""
+    with read_session(_engine()) as session:
+        return render_template(
+            "dashboard/overview.html",
+            totals=queries.totals(session),
+            open_cases=queries.open_cases_by_status(session),
+            changes=queries.latest_changes(session, LISTED),
+        )
+
+
+@blueprint.get("/<kind>s")
+def listing(kind: str) -> str:
+    """The newest records of a kind."""
+    wanted = _kind(kind)
+    with read_session(_engine()) as session:
+        rows = queries.latest_of_kind(session, wanted, LISTED)
+        total = queries.totals(session)[wanted]
+    return render_template(
+        "dashboard/listing.html", kind=wanted, rows=rows, total=total, id_column=ID_COLUMN[wanted]
+    )
+
+
+@blueprint.get("/<kind>s/<record_id>")
+def record(kind: str, record_id: str) -> str:
+    """One record and every change of it."""
+    key = Key(_kind(kind), record_id)
+    with read_session(_engine()) as session:
+        found = queries.record(session, key)
+    if found is None:
+        abort(404, f"The External CRM has never seen {key}.")
+    return render_template("dashboard/record.html", record=found, parents=PARENTS)
+
+
+@blueprint.app_template_filter("changed_columns")
+def changed_columns(entry: Any) -> list[tuple[str, Any, Any]]:
+    """What an audit entry changed, as (column, before, after); unset columns are left out."""
+    pairs = audit.diff(entry.before, entry.after).items()
+    return [(name, old, new) for name, (old, new) in pairs if old or new]
+
+
+def _kind(name: str) -> Kind:
+    try:
+        return Kind(name)
+    except ValueError:
+        abort(404, "There are customers, cases, followups and tasks here.")
+
+
+def _engine() -> Engine:
+    engine: Engine = current_app.extensions["external_crm"]
+    return engine

@@ -1,0 +1,202 @@
+"""Engines, sessions, instants and migrations, for this package's tables and the receiver's.
+
+In: a SQLAlchemy URL. Out: an engine on SQLite (WAL, synchronous=FULL, writers queue up) or on
+PostgreSQL (READ COMMITTED, bounded waits). Killed in a migration: each runs in a transaction,
+so the database is at one revision or the next.
+
+    DatabaseUnusable    the database cannot be reached or opened
+      NotMigrated       its tables are not at the revision that this version needs
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import DateTime, Dialect, Engine, Text, create_engine, event, make_url
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+
+class Base(DeclarativeBase):
+    """The External CRM's own tables."""
+
+
+class DatabaseUnusable(Exception):
+    """The database cannot be reached or opened; the message says what to do."""
+
+
+class NotMigrated(DatabaseUnusable):
+    """The tables are missing or old; the message names the command."""
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware instant: timestamptz on PostgreSQL, ISO 8601 text in UTC on SQLite, whose text
+    order is time order."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Text on SQLite, timestamptz elsewhere."""
+        return dialect.type_descriptor(
+            Text() if dialect.name == "sqlite" else DateTime(timezone=True)
+        )
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        """The value for the database; a naive datetime is refused."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("An instant without a time zone cannot be stored.")
+        value = value.astimezone(UTC)
+        return value.isoformat(timespec="microseconds") if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """The instant as it was stored, aware, in UTC."""
+        if value is None:
+            return None
+        return datetime.fromisoformat(value) if isinstance(value, str) else value.astimezone(UTC)
+
+
+def make_engine(url: str) -> Engine:
+    """An engine on the database at `url`; nothing is opened yet.
+
+    Raises DatabaseUnusable where the URL is none, or names a database we do not support.
+    """
+    try:
+        backend = make_url(url).get_backend_name()
+        if backend == "sqlite":
+            engine = create_engine(url, hide_parameters=True, connect_args={"timeout": 5})
+            event.listen(engine, "connect", _configure_sqlite)
+            event.listen(engine, "begin", _begin_sqlite)
+            return engine
+        if backend == "postgresql":
+            options = "-c lock_timeout=5000 -c statement_timeout=60000"
+            return create_engine(
+                url,
+                hide_parameters=True,  # records and secrets stay out of error messages
+                isolation_level="READ COMMITTED",
+                connect_args={"connect_timeout": 2, "options": options},
+            )
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise DatabaseUnusable(f"The database URL is not usable: {error}") from error
+    except ModuleNotFoundError as error:
+        raise DatabaseUnusable(
+            f"The driver for this database is not installed ({error.name}). "
+            "Install crm-trigger-kit[postgres]."
+        ) from error
+    raise DatabaseUnusable(
+        f"The database must be SQLite or PostgreSQL, not {backend}. "
+        "Use sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME."
+    )
+
+
+def session_factory(engine: Engine) -> sessionmaker[Session]:
+    """Sessions for changes; on SQLite each takes the write lock when it begins."""
+    return sessionmaker(engine, expire_on_commit=False)
+
+
+def read_session(engine: Engine) -> Session:
+    """A session for pages and look-ups, which blocks no writer."""
+    return Session(engine.execution_options(read_only=True), expire_on_commit=False)
+
+
+class Migrations:
+    """One package's Alembic tree and its own version table in the shared database."""
+
+    def __init__(self, package: str, version_table: str) -> None:
+        self.package = package
+        self.version_table = version_table
+
+    def upgrade(self, engine: Engine) -> None:
+        """Bring the package's tables to the newest revision. Raises DatabaseUnusable."""
+        with self._connect(engine) as connection, _foreign_keys_off(connection):
+            config = self._config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    def check(self, engine: Engine) -> None:
+        """Raise NotMigrated unless the tables are at the newest revision."""
+        head = ScriptDirectory.from_config(self._config()).get_current_head()
+        with self._connect(engine) as connection:
+            context = MigrationContext.configure(
+                connection, opts={"version_table": self.version_table}
+            )
+            current = context.get_current_revision()
+        if current != head:
+            raise NotMigrated(
+                f"The tables of {self.package} are at revision {current or 'none'}, "
+                f"this version needs {head}."
+            )
+
+    def _config(self) -> Config:
+        config = Config()
+        config.set_main_option("script_location", str(files(self.package) / "migrations"))
+        config.set_main_option("path_separator", "os")
+        config.attributes["version_table"] = self.version_table
+        return config
+
+    @contextmanager
+    def _connect(self, engine: Engine) -> Iterator[Connection]:
+        try:
+            with engine.connect() as connection:
+                yield connection
+        except DBAPIError as error:
+            shown = engine.url.render_as_string(hide_password=True)
+            raise DatabaseUnusable(
+                f"The database {shown} cannot be used: {first_line(error.orig)}. "
+                "Check the database URL, and that it is there and may be written."
+            ) from error
+
+
+MIGRATIONS = Migrations("external_crm", "external_crm_version")
+
+
+def first_line(error: object) -> str:
+    """The first line of a driver's message, for a sentence."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else "no reason given"
+
+
+def database_file(engine: Engine) -> Path | None:
+    """The SQLite file, or None elsewhere."""
+    name = engine.url.database
+    return Path(name) if engine.dialect.name == "sqlite" and name else None
+
+
+@contextmanager
+def _foreign_keys_off(connection: Connection) -> Iterator[None]:
+    """SQLite rebuilds a table to alter it, which with foreign keys on would empty its children."""
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    raw: Any = connection.connection.dbapi_connection
+    raw.execute("PRAGMA foreign_keys=OFF")
+    try:
+        yield
+        broken = raw.execute("PRAGMA foreign_key_check").fetchall()
+        if broken:
+            raise DatabaseUnusable(f"The migration left {len(broken)} rows without their parents.")
+    finally:
+        raw.execute("PRAGMA foreign_keys=ON")
+
+
+def _configure_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # SQLAlchemy's begin event below decides
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A deferred BEGIN that later writes loses updates without an error; IMMEDIATE queues instead.
+    read_only = connection.get_execution_options().get("read_only", False)
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

@@ -1,0 +1,51 @@
+"""Puts the receiver's web side together: settings in, WSGI application out."""
+
+import structlog
+from flask import Flask, Response
+from sqlalchemy import Engine
+from werkzeug.exceptions import HTTPException
+
+from external_crm.db import MIGRATIONS as EXTERNAL_CRM_MIGRATIONS
+from external_crm.db import NotMigrated, make_engine, session_factory
+from receiver import endpoint
+from receiver.clock import Clock, SystemClock
+from receiver.db import MIGRATIONS
+from receiver.settings import Settings
+
+log = structlog.get_logger()
+
+
+def open_engine(settings: Settings) -> Engine:
+    """An engine on a database that is there and migrated. Raises DatabaseUnusable."""
+    engine = make_engine(settings.database_url)
+    try:
+        EXTERNAL_CRM_MIGRATIONS.check(engine)
+        MIGRATIONS.check(engine)
+    except NotMigrated as error:
+        engine.dispose()
+        raise NotMigrated(f"{error} Run `crm-receiver migrate`.") from None
+    return engine
+
+
+def create_app(settings: Settings, engine: Engine, clock: Clock | None = None) -> Flask:
+    """The Flask application that serves the trigger URLs."""
+    app = Flask(__name__, static_folder=None)
+    app.extensions["crm_receiver"] = endpoint.Ingest(
+        sessions=session_factory(engine),
+        clock=clock or SystemClock(),
+        secret=settings.secret.get_secret_value(),
+    )
+    app.config["MAX_CONTENT_LENGTH"] = 64 * 1024
+    app.register_blueprint(endpoint.blueprint)
+    app.register_error_handler(Exception, _plain_error)
+    return app
+
+
+def _plain_error(error: Exception) -> Response:
+    """A sentence instead of a page or a trace; the path is never logged, it holds the secret."""
+    if isinstance(error, HTTPException):
+        status = error.code or 500
+        sentence = "There is nothing here." if status == 404 else str(error.description)
+        return endpoint.answer(status, sentence)
+    log.error("failed", error=type(error).__name__, exc_info=error)
+    return endpoint.answer(500, "The receiver failed. Call again; its log says why.")

@@ -1,0 +1,40 @@
+"""What a worker holds in its hands: pure values, from claim to apply."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from external_crm.rows import Key, Kind
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """An inbox row under a lease."""
+
+    id: int
+    cause: str  # trigger, verification
+    key: Key
+    is_delete: bool
+    account_id: str
+    case_id: str | None
+    received_at: datetime
+    attempts: int
+    postponed: int
+    cascaded: bool
+    allowed: bool
+
+    @property
+    def hinted_parents(self) -> tuple[Key, ...]:
+        """The parents as the trigger names them; the fetched record decides (rule 9)."""
+        parents = [Key(Kind.CUSTOMER, self.account_id)]
+        if self.case_id is not None:
+            parents.append(Key(Kind.CASE, self.case_id))
+        return tuple(parent for parent in parents if parent != self.key)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Rows under one ticket, and which of their hinted parents have been seen before."""
+
+    ticket: int
+    rows: tuple[Claimed, ...]
+    known: frozenset[Key]

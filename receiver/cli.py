@@ -1,0 +1,140 @@
+"""`crm-receiver`: run it, set it up, look into it. Exit codes: 0 done, 1 failed, 2 set-up wrong."""
+
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from sqlalchemy.exc import SQLAlchemyError
+
+from external_crm.db import MIGRATIONS as EXTERNAL_CRM_MIGRATIONS
+from external_crm.db import DatabaseUnusable, first_line, make_engine, read_session, session_factory
+from external_crm.rows import Kind
+from receiver import inbox, logs, supervisor, web, work
+from receiver.app import open_engine
+from receiver.db import MIGRATIONS
+from receiver.endpoint import PATH
+from receiver.models import Hold
+from receiver.settings import PREFIX, Misconfigured, Settings
+from receiver.trigger import Event
+from receiver.worker import TOMBSTONES
+
+
+class SentenceGroup(click.Group):
+    """Turns what an operator can mend into one sentence and exit code 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except (Misconfigured, DatabaseUnusable) as error:
+            click.echo(str(error), err=True)
+            sys.exit(2)
+        except SQLAlchemyError as error:
+            reason = first_line(getattr(error, "orig", None) or error)
+            click.echo(f"The database cannot be used: {reason}.", err=True)
+            sys.exit(2)
+
+
+def _variables() -> str:
+    """Every setting as a variable, for --help."""
+    lines = [
+        f"  {PREFIX + name.upper()}\n      {field.description}"
+        for name, field in Settings.model_fields.items()
+    ]
+    return "\b\nSettings are read from the environment:\n" + "\n".join(lines)
+
+
+@click.group(cls=SentenceGroup, epilog=_variables())
+@click.version_option(package_name="crm-trigger-kit")
+def main() -> None:
+    """Receive 8x8 CRM triggers and bring their records into the External CRM."""
+
+
+@main.command()
+def migrate() -> None:
+    """Create the tables or bring them up to date; harmless to repeat."""
+    engine = make_engine(Settings.load().database_url)
+    EXTERNAL_CRM_MIGRATIONS.upgrade(engine)
+    MIGRATIONS.upgrade(engine)
+    engine.dispose()
+    click.echo("The database is up to date.")
+
+
+@main.command()
+def serve() -> None:
+    """Run web and worker as one process group."""
+    settings = Settings.load()
+    settings.check_web()
+    settings.check_work()
+    open_engine(settings).dispose()
+    sys.exit(supervisor.serve())
+
+
+@main.command(name="web")
+def web_command() -> None:
+    """Run the web process alone: receive and store."""
+    _run(web.run)
+
+
+@main.command(name="work")
+def work_command() -> None:
+    """Run one worker alone: fetch and apply."""
+    _run(work.run)
+
+
+@main.command()
+@click.option("--base", required=True, help="How 8x8 reaches you, e.g. https://crm.example.com.")
+def urls(base: str) -> None:
+    """Print what to paste into which box of Integration > CRM Triggers."""
+    settings = Settings.load()
+    settings.check_web()
+    if not base.startswith("https://"):
+        raise Misconfigured("--base must begin with https://: 8x8 accepts no other trigger URL.")
+    root = f"{base.rstrip('/')}{PATH}/{settings.secret.get_secret_value()}"
+    for kind in Kind:
+        for event in Event:
+            silent = (kind, event) == (Kind.FOLLOWUP, Event.EDIT)
+            note = "   (8x8 documents no such event; the box may stay empty)" if silent else ""
+            box = f"{kind.value.capitalize()} {event.value.capitalize()}"
+            click.echo(f"{box:<16} {root}/{kind.value}/{event.value}{note}")
+    click.echo(f"{'or all boxes':<16} {root}")
+
+
+@main.command()
+def status() -> None:
+    """Print how many triggers were received, wait, are retried, are dead, were rejected."""
+    engine = open_engine(Settings.load())
+    with read_session(engine) as session:
+        for name, number in inbox.counts(session).items():
+            click.echo(f"{name:<10} {number}")
+        for hold in session.query(Hold):
+            click.echo(f"on hold    {hold.name} since {hold.since:%Y-%m-%d %H:%M:%S} UTC")
+            click.echo(f"           {hold.reason}")
+    engine.dispose()
+
+
+@main.group()
+def tombstones() -> None:
+    """What to do when tombstones were stopped."""
+
+
+@tombstones.command()
+def resume() -> None:
+    """Allow the removal of all records held now, after you made sure that they are gone."""
+    engine = open_engine(Settings.load())
+    with session_factory(engine).begin() as session:
+        allowed = inbox.allow_held(session, datetime.now(UTC))
+        was_stopped = inbox.resume(session, TOMBSTONES)
+    engine.dispose()
+    if was_stopped:
+        click.echo(f"Tombstones go on; {allowed} triggers that were held are due now.")
+    else:
+        click.echo("Tombstones were not stopped.")
+
+
+def _run(command: Callable[[Settings], None]) -> None:
+    settings = Settings.load()
+    logs.configure(settings.log_format)
+    command(settings)

@@ -1,0 +1,117 @@
+"""The CRM API's client: a record's key to its record, errors as decisions (hop 7).
+
+CrmApiError
+  Temporary(retry_after_s)    try again later, however long it lasts
+  Refused                     our credentials or rights: stop asking, tell somebody
+  BadAnswer(reply)            this record's answer cannot be used: counts towards dead
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+from urllib.parse import urlencode
+
+from external_crm.rows import Key
+from receiver.records import (
+    ApiErrorReply,
+    BadReply,
+    Credentials,
+    CrmRecord,
+    get_request,
+    read_reply,
+)
+from receiver.transport import NoAnswer, Reply, Transport
+
+
+class CrmApiError(Exception):
+    """A read that gave no answer about the record; the message is a sentence."""
+
+
+class Temporary(CrmApiError):
+    """Worth trying again; `retry_after_s` where the API said how long to wait."""
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class Refused(CrmApiError):
+    """The API does not let us in, or not to this kind of record."""
+
+
+class BadAnswer(CrmApiError):
+    """An answer that cannot be used; `reply` is its beginning, for whoever looks into it."""
+
+    def __init__(self, message: str, reply: str) -> None:
+        super().__init__(message)
+        self.reply = reply
+
+
+class RecordSource(Protocol):
+    """Where records are read from; the worker knows no more of the API than this."""
+
+    def get(self, key: Key) -> CrmRecord | None:
+        """The record as it is now, or None where there is none. Raises CrmApiError."""
+
+
+class CrmApi:
+    """Reads records over the XML CRM API."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        base_url: str,
+        credentials: Credentials,
+        refused_codes: frozenset[str],
+    ) -> None:
+        self._transport = transport
+        self._base = base_url.rstrip("/")
+        self._credentials = credentials
+        self._refused_codes = refused_codes
+
+    def get(self, key: Key) -> CrmRecord | None:
+        """The record as it is now, or None where there is none. Raises CrmApiError."""
+        url, headers, body = self._request(get_request(key, self._credentials))
+        try:
+            reply = self._transport.post(url, headers, body)
+        except NoAnswer as error:
+            raise Temporary(str(error)) from error
+        _check_status(reply)
+        try:
+            return read_reply(key, reply.body)
+        except ApiErrorReply as error:
+            if error.code in self._refused_codes:
+                raise Refused(str(error)) from error
+            raise BadAnswer(str(error), _excerpt(reply.body)) from error
+        except BadReply as error:
+            raise BadAnswer(str(error), _excerpt(reply.body)) from error
+
+    def _request(self, xml: bytes) -> tuple[str, Mapping[str, str], bytes]:
+        if self._credentials.api_key:
+            headers = {
+                "Content-Type": "application/xml",
+                "X-8x8-Tenant": self._credentials.tenant,
+                "x-api-key": self._credentials.api_key,
+            }
+            return f"{self._base}/cc/v1/wapi", headers, xml
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        return f"{self._base}/WAPI/wapi.php", headers, urlencode({"xml_query": xml}).encode()
+
+
+def _check_status(reply: Reply) -> None:
+    """Raise what an HTTP status other than 200 decides, and a page that is no XML at all."""
+    if reply.status in (401, 403):
+        raise Refused(f"The CRM API answered with HTTP {reply.status}.")
+    if reply.status != 200:
+        after = _retry_after_s(reply.headers.get("retry-after", ""))
+        raise Temporary(f"The CRM API answered with HTTP {reply.status}.", after)
+    if reply.body.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
+        # A proxy or a maintenance page stands before the API; it says nothing of the record.
+        raise Temporary("A web page came instead of the CRM API's answer.")
+
+
+def _retry_after_s(header: str) -> float | None:
+    return float(header) if header.isascii() and header.isdigit() and len(header) < 6 else None
+
+
+def _excerpt(body: bytes) -> str:
+    return body[:2000].decode("utf-8", "replace").replace("\x00", "")

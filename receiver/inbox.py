@@ -1,0 +1,326 @@
+"""The inbox: one row per received trigger, from the 200 to done or dead (hops 5, 6 and 9).
+
+In: a session and `now`; nothing here commits. Out: rows. What is received is stored before it
+is understood further; a 200 is sent after the commit. Killed after a claim: the lease runs out
+and the rows are due again.
+
+Rows are never merged by record id: ids are not event ids, and a trigger that arrives during the
+read of its record announces something that this read may not show (rule 6).
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from sqlalchemy import (
+    ColumnElement,
+    CursorResult,
+    Select,
+    delete,
+    func,
+    insert,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.orm import Session
+
+from external_crm.counter import draw
+from external_crm.models import RecordState, SyncState
+from external_crm.rows import Key, Kind, Outcome, Verification
+from receiver.claims import Claim, Claimed
+from receiver.models import Hold, InboxTrigger, Reject, State
+from receiver.trigger import Event, Trigger
+
+KEPT_REJECTS = 1000
+LONGEST_REJECT = 2000  # characters kept of a rejected line
+
+
+def store(session: Session, trigger: Trigger, now: datetime) -> int:
+    """Keep a trigger, due at once; its row id (T4)."""
+    row = InboxTrigger(
+        cause="trigger",
+        kind=trigger.kind.value,
+        event=trigger.event.value if trigger.event else None,
+        record_id=trigger.record_id,
+        account_id=trigger.account_id,
+        case_id=trigger.case_id,
+        received_at=now,
+        due_at=now,
+    )
+    session.add(row)
+    session.flush()
+    return row.id
+
+
+def reject(session: Session, method: str, line: str, reason: str, now: datetime) -> None:
+    """Keep the newest rejects; `line` must not hold the secret."""
+    row = Reject(received_at=now, method=method, line=line[:LONGEST_REJECT], reason=reason)
+    session.add(row)
+    session.flush()
+    session.execute(delete(Reject).where(Reject.id <= row.id - KEPT_REJECTS))
+
+
+def is_due(session: Session, now: datetime) -> bool:
+    """Whether there is anything to claim; cheap, for an idle worker."""
+    return session.scalar(_due(now).with_only_columns(InboxTrigger.id).limit(1)) is not None
+
+
+def claim(session: Session, now: datetime, limit: int, lease_s: float) -> Claim | None:
+    """The rows longest due, leased under a new ticket, or None (T5).
+
+    The ticket is drawn and committed here, before the first request is sent (rule 1).
+    """
+    query = _due(now).order_by(InboxTrigger.due_at, InboxTrigger.id).limit(limit)
+    rows = session.scalars(query.with_for_update(skip_locked=True)).all()
+    if not rows:
+        return None
+    ticket = draw(session)
+    claimed = tuple(_as_claimed(row) for row in rows)
+    session.execute(
+        update(InboxTrigger)
+        .where(InboxTrigger.id.in_([row.id for row in claimed]))
+        .values(ticket=ticket, due_at=now + timedelta(seconds=lease_s))
+    )
+    parents = {parent for row in claimed for parent in row.hinted_parents}
+    return Claim(ticket, claimed, _known(session, parents))
+
+
+def finish(session: Session, ids: Sequence[int], outcome: Outcome, now: datetime) -> int:
+    """Mark rows done, by whoever found them so (rule 5); how many were not done before."""
+    return _update(
+        session,
+        select(InboxTrigger.id).where(
+            InboxTrigger.id.in_(ids), InboxTrigger.state == State.WAITING
+        ),
+        state=State.DONE,
+        verdict=outcome.value,
+        finished_at=now,
+        ticket=None,
+        held=False,
+        last_error=None,
+    )
+
+
+def put_back(
+    session: Session,
+    ids: Sequence[int],
+    ticket: int,
+    due_at: datetime,
+    *,
+    note: str | None,
+    held: bool = False,
+) -> None:
+    """Due again at an instant; no attempt. Only the owner of the lease may (rule 5)."""
+    _update(session, _owned(ids, ticket), due_at=due_at, ticket=None, held=held, last_error=note)
+
+
+def postpone(session: Session, row: Claimed, ticket: int, due_at: datetime, error: str) -> None:
+    """A temporary failure: due later, never nearer to dead."""
+    _update(
+        session,
+        _owned([row.id], ticket),
+        due_at=due_at,
+        ticket=None,
+        postponed=row.postponed + 1,
+        last_error=error,
+    )
+
+
+def retry_later(
+    session: Session, row: Claimed, ticket: int, due_at: datetime, error: str, reply: str
+) -> None:
+    """A failure of this record: due later, one attempt nearer to dead."""
+    _update(
+        session,
+        _owned([row.id], ticket),
+        due_at=due_at,
+        ticket=None,
+        attempts=row.attempts + 1,
+        last_error=error,
+        last_reply=reply,
+    )
+
+
+def bury(
+    session: Session, row: Claimed, ticket: int, error: str, reply: str, now: datetime
+) -> None:
+    """Give up, in plain sight, with the reason and the last reply."""
+    _update(
+        session,
+        _owned([row.id], ticket),
+        state=State.DEAD,
+        ticket=None,
+        attempts=row.attempts + 1,
+        finished_at=now,
+        last_error=error,
+        last_reply=reply,
+    )
+
+
+def mark_cascaded(session: Session, ids: Sequence[int]) -> None:
+    """These delete triggers have stamped their record and need not do so again."""
+    if ids:
+        session.execute(update(InboxTrigger).where(InboxTrigger.id.in_(ids)).values(cascaded=True))
+
+
+def enqueue_verifications(
+    session: Session, items: Iterable[Verification], caused_by: int | None, now: datetime
+) -> None:
+    """Reads that the worker owes: each child or parent goes by its own answer (rule 8)."""
+    rows = [
+        {
+            "cause": "verification",
+            "caused_by": caused_by,
+            "kind": item.key.kind.value,
+            "record_id": item.key.id,
+            "account_id": item.account_id,
+            "case_id": item.case_id,
+            "received_at": now,
+            "due_at": now,
+        }
+        for item in items
+    ]
+    if rows:
+        session.execute(insert(InboxTrigger), rows)
+
+
+def last_trigger_received_at(session: Session, key: Key) -> datetime | None:
+    """When the record's latest own trigger arrived, whatever became of it (rule 7)."""
+    return session.scalar(
+        select(func.max(InboxTrigger.received_at)).where(
+            InboxTrigger.kind == key.kind.value,
+            InboxTrigger.record_id == key.id,
+            InboxTrigger.cause == "trigger",
+        )
+    )
+
+
+def was_deleted_by_trigger(session: Session, keys: Sequence[Key]) -> bool:
+    """Whether a delete trigger was received for any of these records (rule 7, the guard)."""
+    query = select(InboxTrigger.id).where(
+        tuple_(InboxTrigger.kind, InboxTrigger.record_id).in_(
+            [(key.kind.value, key.id) for key in keys]
+        ),
+        InboxTrigger.cause == "trigger",
+        InboxTrigger.event == Event.DELETE.value,
+    )
+    return session.scalar(query.limit(1)) is not None
+
+
+def hold(
+    session: Session, name: str, reason: str, now: datetime, until: datetime | None = None
+) -> bool:
+    """Stop something, or keep it stopped until later; whether it was going on before."""
+    row = session.get(Hold, name)
+    if row is not None:
+        row.until, row.reason = until, reason
+        return False
+    session.add(Hold(name=name, since=now, until=until, reason=reason))
+    return True
+
+
+def resume(session: Session, name: str) -> bool:
+    """Let it go on; whether it was stopped."""
+    row = session.get(Hold, name)
+    if row is None:
+        return False
+    session.delete(row)
+    return True
+
+
+def get_hold(session: Session, name: str) -> Hold | None:
+    """What is stopped under this name, or None; locked where it is there."""
+    return session.scalar(select(Hold).where(Hold.name == name).with_for_update())
+
+
+def has_held(session: Session) -> bool:
+    """Whether any row waits because tombstones are stopped."""
+    query = select(InboxTrigger.id).where(
+        InboxTrigger.state == State.WAITING, InboxTrigger.held.is_(True)
+    )
+    return session.scalar(query.limit(1)) is not None
+
+
+def allow_held(session: Session, now: datetime) -> int:
+    """An operator allows the tombstones of all rows held now; how many rows."""
+    held = select(InboxTrigger.id).where(
+        InboxTrigger.state == State.WAITING, InboxTrigger.held.is_(True)
+    )
+    return _update(session, held, allowed=True, held=False, due_at=now)
+
+
+def counts(session: Session) -> dict[str, int]:
+    """Received, waiting, retrying, done, dead and rejected, as `crm-receiver status` says them."""
+    triggers = InboxTrigger.cause == "trigger"
+    waiting = InboxTrigger.state == State.WAITING
+    failed = (InboxTrigger.attempts + InboxTrigger.postponed) > 0
+
+    def count(*conditions: ColumnElement[bool]) -> int:
+        query = select(func.count()).select_from(InboxTrigger).where(*conditions)
+        return int(session.scalar(query) or 0)
+
+    return {
+        "received": count(triggers),
+        "waiting": count(waiting, ~failed),
+        "retrying": count(waiting, failed),
+        "done": count(triggers, InboxTrigger.state == State.DONE),
+        "dead": count(InboxTrigger.state == State.DEAD),
+        "rejected": int(session.scalar(select(func.count()).select_from(Reject)) or 0),
+    }
+
+
+def _due(now: datetime) -> Select[InboxTrigger]:
+    return select(InboxTrigger).where(
+        InboxTrigger.state == State.WAITING, InboxTrigger.due_at <= now
+    )
+
+
+def _owned(ids: Sequence[int], ticket: int) -> Select[int]:
+    return select(InboxTrigger.id).where(
+        InboxTrigger.id.in_(ids),
+        InboxTrigger.ticket == ticket,
+        InboxTrigger.state == State.WAITING,
+    )
+
+
+def _update(session: Session, which: Select[int], **values: object) -> int:
+    result = session.execute(
+        update(InboxTrigger)
+        .where(InboxTrigger.id.in_(which))
+        .values(**values)
+        .execution_options(synchronize_session=False)
+    )
+    return int(cast("CursorResult[Any]", result).rowcount)
+
+
+def _as_claimed(row: InboxTrigger) -> Claimed:
+    return Claimed(
+        id=row.id,
+        cause=row.cause,
+        key=Key(Kind(row.kind), row.record_id),
+        is_delete=row.event == Event.DELETE.value,
+        account_id=row.account_id,
+        case_id=row.case_id,
+        received_at=row.received_at,
+        attempts=row.attempts,
+        postponed=row.postponed,
+        cascaded=row.cascaded,
+        allowed=row.allowed,
+    )
+
+
+def _known(session: Session, keys: Iterable[Key]) -> frozenset[Key]:
+    """Which of these records have been seen, live or gone."""
+    found: set[Key] = set()
+    by_kind: dict[Kind, list[str]] = {}
+    for key in keys:
+        by_kind.setdefault(key.kind, []).append(key.id)
+    for kind, ids in by_kind.items():
+        query = select(SyncState.id).where(
+            SyncState.kind == kind.value,
+            SyncState.id.in_(ids),
+            SyncState.state != RecordState.UNKNOWN,
+        )
+        found |= {Key(kind, record_id) for record_id in session.scalars(query)}
+    return frozenset(found)

@@ -1,0 +1,80 @@
+"""Tables of the receiver: the inbox of triggers, the rejects, and what is on hold."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import BigInteger, Index, Integer, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from external_crm.db import UtcDateTime
+from receiver.db import Base
+
+RowId = BigInteger().with_variant(Integer(), "sqlite")
+
+
+class State(StrEnum):
+    """Where an inbox row stands."""
+
+    WAITING = "waiting"  # due at due_at; while claimed, due again when the lease runs out
+    DONE = "done"  # the row outside includes the change it announced
+    DEAD = "dead"  # given up; an operator can look and replay
+
+
+class InboxTrigger(Base):
+    """One received trigger, or one read that the worker owes itself (`cause` says which).
+
+    A claim is a lease: it writes its ticket and moves due_at to the lease's end, so that the
+    row of a worker that died is simply due again.
+    """
+
+    __tablename__ = "inbox_triggers"
+    __table_args__ = (
+        Index("ix_inbox_triggers_due", "state", "due_at", "id"),
+        Index("ix_inbox_triggers_record", "kind", "record_id", "received_at"),
+        {"sqlite_autoincrement": True},  # the audit trail names rows by id: none is used twice
+    )
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    cause: Mapped[str] = mapped_column(String(16))  # trigger, verification
+    caused_by: Mapped[int | None] = mapped_column(BigInteger)  # the inbox row behind it
+    kind: Mapped[str] = mapped_column(String(16))
+    event: Mapped[str | None] = mapped_column(String(16))
+    record_id: Mapped[str] = mapped_column(String(64))
+    account_id: Mapped[str] = mapped_column(String(64))
+    case_id: Mapped[str | None] = mapped_column(String(64))
+    received_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    state: Mapped[str] = mapped_column(String(16), default=State.WAITING)
+    due_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    ticket: Mapped[int | None] = mapped_column(BigInteger)  # of the claim that holds it
+    attempts: Mapped[int] = mapped_column(default=0)  # failures that bring it nearer to dead
+    postponed: Mapped[int] = mapped_column(default=0)  # temporary failures in a row
+    cascaded: Mapped[bool] = mapped_column(default=False)  # rule 8: a delete cascades once
+    held: Mapped[bool] = mapped_column(default=False)  # rule 7: its tombstone is stopped
+    allowed: Mapped[bool] = mapped_column(default=False)  # an operator allowed the tombstone
+    verdict: Mapped[str | None] = mapped_column(String(16))
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    last_error: Mapped[str | None] = mapped_column(Text)
+    last_reply: Mapped[str | None] = mapped_column(Text)
+
+
+class Reject(Base):
+    """A request with the right secret that was no trigger; only the newest are kept."""
+
+    __tablename__ = "inbox_rejects"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    received_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    method: Mapped[str] = mapped_column(String(8))
+    line: Mapped[str] = mapped_column(Text)  # path behind the secret and raw query string
+    reason: Mapped[str] = mapped_column(Text)
+
+
+class Hold(Base):
+    """Something that is stopped until it is resolved: `credentials` or `tombstones`."""
+
+    __tablename__ = "receiver_holds"
+
+    name: Mapped[str] = mapped_column(String(16), primary_key=True)
+    since: Mapped[datetime] = mapped_column(UtcDateTime)
+    until: Mapped[datetime | None] = mapped_column(UtcDateTime)  # when to probe, if by itself
+    reason: Mapped[str] = mapped_column(Text)

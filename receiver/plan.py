@@ -1,0 +1,52 @@
+"""What to fetch: pure, from claimed rows to reads, one per record (hop 6).
+
+In: a claim. Out: reads, each with the rows that asked for it. Coalescing stays inside one claim
+(rule 6).
+"""
+
+from collections.abc import Iterable, Set
+from dataclasses import dataclass
+
+from external_crm.rows import Cause, Key, Row
+from receiver.claims import Claimed
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """One read of one record: for the rows that ask for it, or on behalf of a child's rows."""
+
+    key: Key
+    cause: Cause
+    rows: tuple[Claimed, ...] = ()
+    on_behalf_of: tuple[Claimed, ...] = ()
+
+
+def plan(rows: Iterable[Claimed]) -> tuple[Fetch, ...]:
+    """One fetch per record, in the order of the first row that asks for it."""
+    by_key: dict[Key, list[Claimed]] = {}
+    for row in rows:
+        by_key.setdefault(row.key, []).append(row)
+    return tuple(Fetch(key, _cause(asking), tuple(asking)) for key, asking in by_key.items())
+
+
+def missing_parents(
+    found: Iterable[tuple[Row, Fetch]], known: Set[Key], fetched: Set[Key]
+) -> tuple[Fetch, ...]:
+    """Fetches for the parents of fetched records that nobody has seen yet (rule 9)."""
+    wanted: dict[Key, Fetch] = {}
+    for row, fetch in found:
+        asking = fetch.rows + fetch.on_behalf_of
+        for parent in row.parents:
+            if parent in known or parent in fetched:
+                continue
+            before = wanted.get(parent)
+            others = before.on_behalf_of if before else ()
+            cause = before.cause if before else fetch.cause
+            wanted[parent] = Fetch(parent, cause, on_behalf_of=others + asking)
+    return tuple(wanted.values())
+
+
+def _cause(rows: list[Claimed]) -> Cause:
+    """The newest trigger among the rows, or the newest row where none is a trigger."""
+    newest = max(rows, key=lambda row: (row.cause == "trigger", row.id))
+    return Cause(newest.cause, newest.id)

@@ -1,0 +1,111 @@
+"""Settings of the receiver: read once from CRM_RECEIVER_... variables, frozen, passed down.
+
+Misconfigured(sentence)    names the variable and what to set; the command exits with 2
+"""
+
+import re
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "CRM_RECEIVER_"
+
+
+class Misconfigured(Exception):
+    """A setting is missing or wrong; the message says which and what to set."""
+
+
+class Settings(BaseSettings):
+    """How the receiver runs. Each field is a variable, e.g. `secret` is CRM_RECEIVER_SECRET."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
+
+    database_url: str = Field(
+        "sqlite:///external_crm.db",
+        description="SQLAlchemy URL of the External CRM's database, which holds the inbox too.",
+    )
+    secret: SecretStr = Field(
+        SecretStr(""), description="Secret in the path of the trigger URLs, 16 characters or more."
+    )
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8802, ge=0, le=65535, description="Port to listen on.")
+    tls_cert: Path | None = Field(None, description="Certificate chain (PEM); none: plain http.")
+    tls_key: Path | None = Field(None, description="Key (PEM) that belongs to the certificate.")
+    crm_api_url: str = Field("", description="Base URL of the 8x8 CRM API, https://...")
+    crm_api_ca: Path | None = Field(None, description="CA file (PEM); default: the usual ones.")
+    crm_api_timeout_s: float = Field(15.0, gt=0, description="Total deadline of one API call.")
+    tenant: str = Field("", description="Tenant name that the CRM API asks for.")
+    username: str = Field("", description="CRM API username.")
+    password: SecretStr = Field(SecretStr(""), description="CRM API password.")
+    api_key: SecretStr = Field(
+        SecretStr(""), description="API key; if set, it is used instead of user name and password."
+    )
+    refused_codes: frozenset[str] = Field(
+        frozenset({"101", "102", "103", "104"}),
+        description="ERROR_CODEs that mean refused credentials or rights, as a JSON list.",
+    )
+    schedule: Literal["standard", "quick"] = Field(
+        "standard", description="Named waiting times: standard, or quick for demos."
+    )
+    fetch_threads: int = Field(8, ge=1, le=64, description="CRM API calls at the same time.")
+    batch_size: int = Field(100, ge=1, le=1000, description="Triggers claimed at once.")
+    max_attempts: int = Field(8, ge=1, description="Failures of one record until it is dead.")
+    web_threads: int = Field(16, ge=1, le=256, description="Requests answered at the same time.")
+    log_format: Literal["console", "json"] = Field("console", description="How events are written.")
+
+    @classmethod
+    def load(cls) -> Self:
+        """The settings of this environment. Raises Misconfigured."""
+        try:
+            return cls()
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = PREFIX + str(first["loc"][0]).upper() if first["loc"] else "A setting"
+            raise Misconfigured(f"{name} is not usable: {first['msg']}.") from None
+
+    def check_web(self) -> None:
+        """Raise Misconfigured unless everything that receiving needs is set."""
+        secret = self.secret.get_secret_value()
+        if not secret:
+            raise Misconfigured(
+                f"{PREFIX}SECRET is not set. It is the part of the trigger URLs that nobody can "
+                'guess; make one with: python -c "import secrets; print(secrets.token_urlsafe(24))"'
+            )
+        if not re.fullmatch(r"[A-Za-z0-9._-]{16,}", secret):
+            raise Misconfigured(
+                f"{PREFIX}SECRET must have 16 or more characters: letters, digits and - _ . only."
+            )
+        if (self.tls_cert is None) != (self.tls_key is None):
+            missing = "TLS_KEY" if self.tls_key is None else "TLS_CERT"
+            raise Misconfigured(f"{PREFIX}{missing} is not set: certificate and key go together.")
+        for name, path in (("TLS_CERT", self.tls_cert), ("TLS_KEY", self.tls_key)):
+            _check_file(name, path)
+
+    def check_work(self) -> None:
+        """Raise Misconfigured unless everything that reading the CRM API needs is set."""
+        if not self.crm_api_url.startswith(("https://", "http://")):
+            raise Misconfigured(
+                f"{PREFIX}CRM_API_URL is not set to a URL. It is the base URL of your 8x8 "
+                "cluster, e.g. https://vcc-na8.8x8.com."
+            )
+        if not self.tenant:
+            raise Misconfigured(f"{PREFIX}TENANT is not set: the CRM API asks for the tenant name.")
+        with_password = self.username and self.password.get_secret_value()
+        if not with_password and not self.api_key.get_secret_value():
+            missing = "PASSWORD" if self.username else "USERNAME"
+            raise Misconfigured(
+                f"{PREFIX}{missing} is not set. Set user name and password as in Configuration "
+                f"Manager, Integration > CRM API, or {PREFIX}API_KEY."
+            )
+        _check_file("CRM_API_CA", self.crm_api_ca)
+
+
+def _check_file(name: str, path: Path | None) -> None:
+    if path is None:
+        return
+    try:
+        path.read_bytes()
+    except OSError as error:
+        raise Misconfigured(f"{PREFIX}{name} {path} cannot be read: {error.strerror}.") from None

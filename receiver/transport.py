@@ -1,0 +1,199 @@
+"""One POST over the network with a total deadline (hop 7); the seam for a quicker client.
+
+In: URL, headers, body. Out: status, headers and body of a complete answer.
+
+    NoAnswer(sentence)    no complete answer came: refused, reset, TLS, timeout, too large
+
+`requests` bounds the wait for each packet only: a reply that drips would hold the caller for
+ever. A timer therefore shuts the connection's socket down when the deadline is over.
+"""
+
+import socket
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError
+
+
+class NoAnswer(Exception):
+    """No complete answer came; the message is a sentence."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A complete answer; header names in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Transport(Protocol):
+    """Sends one request and waits for its answer."""
+
+    def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        """The complete answer. Raises NoAnswer."""
+
+
+class RequestsTransport:
+    """`requests` with kept-alive connections, one session a thread."""
+
+    def __init__(self, timeout_s: float, ca: Path | None, max_bytes: int = 60_000_000) -> None:
+        self.timeout_s = timeout_s
+        self.max_bytes = max_bytes
+        self._verify: str | bool = str(ca) if ca else True
+        self._local = threading.local()
+
+    def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        """The complete answer within the deadline. Raises NoAnswer."""
+        deadline = _Deadline(self.timeout_s)
+        try:
+            with (
+                deadline,
+                self._session().post(
+                    url,
+                    data=body,
+                    headers=dict(headers),
+                    timeout=self.timeout_s,
+                    verify=self._verify,
+                    allow_redirects=False,
+                    stream=True,
+                ) as response,
+            ):
+                content = response.raw.read(self.max_bytes + 1, decode_content=True)
+                names = {name.lower(): value for name, value in response.headers.items()}
+                reply = Reply(response.status_code, names, content)
+        except (requests.RequestException, HTTPError, HTTPException, OSError) as error:
+            if deadline.is_over:
+                raise self._too_slow() from None
+            raise NoAnswer(f"The CRM API gave no complete answer: {_reason(error)}.") from error
+        if deadline.is_over:
+            raise self._too_slow()
+        if len(reply.body) > self.max_bytes:
+            raise NoAnswer(f"The CRM API's answer is larger than {self.max_bytes:,} bytes.")
+        return reply
+
+    def _too_slow(self) -> NoAnswer:
+        return NoAnswer(f"The CRM API gave no complete answer within {self.timeout_s:g} s.")
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = self._local.session = requests.Session()
+            session.trust_env = False  # the environment must not redirect or weaken these calls
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, _WatchedAdapter())
+        return session
+
+
+_current = threading.local()
+
+
+class _Deadline:
+    """While entered, the connections of this thread's requests are shut down when time is up."""
+
+    def __init__(self, seconds: float) -> None:
+        self.is_over = False
+        self._lock = threading.Lock()
+        self._sockets: list[socket.socket] = []
+        self._timer = threading.Timer(seconds, self._expire)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Self:
+        _current.deadline = self
+        self._timer.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._timer.cancel()
+        _current.deadline = None
+
+    def watch(self, handle: socket.socket) -> None:
+        with self._lock:
+            self._sockets.append(handle)
+            if self.is_over:
+                _shut(handle)
+
+    def _expire(self) -> None:
+        with self._lock:
+            self.is_over = True
+            for handle in self._sockets:
+                _shut(handle)
+
+
+class _Watched:
+    """Keeps a duplicate of the connection's socket, by which any phase can be ended,
+    the TLS handshake included."""
+
+    handle: socket.socket | None = None
+
+    def _new_conn(self) -> socket.socket:
+        opened: socket.socket = super()._new_conn()  # type: ignore[misc]
+        self.handle = opened.dup()
+        self._watch()
+        return opened
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        self._watch()  # a kept-alive connection is not opened again
+        super().request(*args, **kwargs)  # type: ignore[misc]
+
+    def close(self) -> None:
+        super().close()  # type: ignore[misc]
+        if self.handle is not None:
+            self.handle.close()
+            self.handle = None
+
+    def _watch(self) -> None:
+        deadline: _Deadline | None = getattr(_current, "deadline", None)
+        if deadline is not None and self.handle is not None:
+            deadline.watch(self.handle)
+
+
+class _WatchedHTTP(_Watched, HTTPConnection):
+    pass
+
+
+class _WatchedHTTPS(_Watched, HTTPSConnection):
+    pass
+
+
+class _HTTPPool(HTTPConnectionPool):
+    ConnectionCls = _WatchedHTTP
+
+
+class _HTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _WatchedHTTPS
+
+
+class _WatchedAdapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+
+
+def _shut(handle: socket.socket) -> None:
+    try:
+        handle.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return  # closed already: nothing left to end
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost reason, without the addresses of objects."""
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__ or error
+    return str(error).rstrip(".") or type(error).__name__

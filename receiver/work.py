@@ -1,0 +1,73 @@
+"""The worker process: ticks a Worker until a signal.
+
+In: settings. Out: triggers brought to rows. Killed here: leases run out, steps repeat.
+"""
+
+import random
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import click
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from external_crm.db import first_line
+from external_crm.rows import Policy
+from receiver.app import open_engine
+from receiver.backoff import SCHEDULES, delay_s
+from receiver.clock import SystemClock
+from receiver.crm_api import CrmApi
+from receiver.records import Credentials
+from receiver.settings import Settings
+from receiver.transport import RequestsTransport
+from receiver.worker import Worker, WorkerOptions
+
+log = structlog.get_logger()
+
+
+def run(settings: Settings) -> None:
+    """Work until SIGTERM or Ctrl-C. Raises Misconfigured, DatabaseUnusable."""
+    settings.check_work()
+    engine = open_engine(settings)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with ThreadPoolExecutor(settings.fetch_threads, "fetch") as pool:
+        schedule = SCHEDULES[settings.schedule]
+        rng = random.Random()  # noqa: S311 - jitter, not a secret
+        options = WorkerOptions(
+            schedule=schedule,
+            batch_size=settings.batch_size,
+            # Longer than a batch can take: each fetch has a deadline, each thread takes its share.
+            lease_s=60 + settings.crm_api_timeout_s * (2 * settings.batch_size / pool._max_workers),
+            max_attempts=settings.max_attempts,
+            policy=Policy(recheck_after_s=schedule.recheck_after_s),
+        )
+        worker = Worker(engine, _source(settings), SystemClock(), rng, options, pool.map)
+        click.echo(f"Worker reads records from {settings.crm_api_url}.")
+        failures = 0
+        while not stop.is_set():
+            try:
+                busy = worker.run_once()
+                failures = 0
+            except SQLAlchemyError as error:
+                failures += 1
+                reason = first_line(getattr(error, "orig", None) or error)
+                log.error("store unavailable", reason=reason)
+                stop.wait(delay_s(failures, schedule, rng))
+                continue
+            if not busy:
+                stop.wait(schedule.poll_s)
+    engine.dispose()
+
+
+def _source(settings: Settings) -> CrmApi:
+    credentials = Credentials(
+        tenant=settings.tenant,
+        username=settings.username,
+        password=settings.password.get_secret_value(),
+        api_key=settings.api_key.get_secret_value(),
+    )
+    transport = RequestsTransport(settings.crm_api_timeout_s, settings.crm_api_ca)
+    return CrmApi(transport, settings.crm_api_url, credentials, settings.refused_codes)
