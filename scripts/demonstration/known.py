@@ -36,11 +36,14 @@ class Known:
                 self.remove(child_kind, child)
         self.records[kind].pop(record_id, None)
 
-    def choose(self, kind: str, rng: Random) -> str | None:
-        """Some record, half of the time one that was worked on lately; None if there is none."""
-        recent = [one for one in self._touched[kind] if one in self.records[kind]]
-        if recent and rng.random() < 0.5:
-            return rng.choice(recent)
+    def choose(self, kind: str, rng: Random, recent: float) -> str | None:
+        """Some record, or None if there is none.
+
+        recent: how often, 0 to 1, it is one that was worked on lately.
+        """
+        touched = [one for one in self._touched[kind] if one in self.records[kind]]
+        if touched and rng.random() < recent:
+            return rng.choice(touched)
         return rng.choice(list(self.records[kind])) if self.records[kind] else None
 
 

@@ -110,7 +110,7 @@ class Screen:
 
 def comparison_table(comparison: Comparison) -> Table:
     """The comparison by kind, with a line for all."""
-    table = Table(title="Local CRM and External CRM, record by record, field by field")
+    table = Table(title="Both databases, record by record")
     table.add_column("")
     for heading in ("equal", "different", "missing", "extra", "exempt"):
         table.add_column(heading, justify="right")

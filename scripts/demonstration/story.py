@@ -37,7 +37,7 @@ _KILL_AFTER = 0.45  # share of the actions
 _ACTIONS_WITHOUT_RECEIVER = 25
 _FAILING_TIMEOUT_S = 15.0
 _SETTLE_TIMEOUT_S = 120.0
-_PACE_S = 0.05  # between two actions, so that an eye can follow
+
 _LOOK_EVERY_S = 0.25
 
 
@@ -135,7 +135,7 @@ class Story:
             action = script.next_action()
             script.done(action, perform(browsers[turn], action))
             self._screen.act(AGENTS[turn], str(action))
-            self._watch(_PACE_S)
+            self._watch(0)
         if kill_at < actions <= restart_at:
             self._restart_receiver(actions - kill_at)
 
