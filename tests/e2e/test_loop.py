@@ -88,7 +88,7 @@ def test_a_followup_whose_case_and_customer_are_unknown_arrives_whole(loop: Loop
 def test_a_delivery_killed_before_record_is_sent_again_and_changes_nothing(loop: Loop) -> None:
     customer = loop.create("customers", **ADA)
     dispatcher, now = loop.simulator.services.dispatcher, loop.simulator.services.clock.now()
-    (claimed,) = dispatcher.claim(now)
+    (claimed,) = dispatcher.claim(1)
     assert dispatcher.send(claimed).delivered  # and dead before it could be recorded
     with loop.simulator.services.sessions.begin() as session:
         session.get_one(Delivery, claimed.id).leased_until = now  # the lease has run out
