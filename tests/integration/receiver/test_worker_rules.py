@@ -171,6 +171,50 @@ def test_an_overtaken_read_is_released_alone_and_read_again(world: World) -> Non
     assert world.trigger(mine).verdict == "applied"  # the rest of the batch is not held up
 
 
+def test_a_late_find_never_revives_a_deleted_record(world: World) -> None:
+    customer, *_ = family(world)
+    bring_out(world, customer)
+    slow = world.worker()
+    late = world.receive(customer)
+    found = slow.fetch(slow.claim(world.clock.now()))
+    world.crm.remove(customer)
+    world.receive(customer, Event.DELETE)
+    world.run_until_idle()
+    assert world.row(customer) is None
+    slow.apply(found, world.clock.now())
+    assert world.row(customer) is None
+    assert world.trigger(late).state == "done"
+    assert [entry.action for entry in world.history(customer)] == ["created", "deleted"]
+
+
+def test_a_tombstone_that_is_confirmed_keeps_out_what_was_read_before(world: World) -> None:
+    customer, *_ = family(world)
+    world.receive(customer)
+    hidden = world.crm.records.pop(customer)
+    world.run_until_idle()
+    slow = world.worker()
+    world.receive(customer)
+    world.crm.records[customer] = hidden  # there again, for a moment
+    found = slow.fetch(slow.claim(world.clock.now()))
+    world.crm.remove(customer)
+    world.receive(customer)
+    world.run()
+    slow.apply(found, world.clock.now())
+    assert world.row(customer) is None
+
+
+def test_a_not_found_that_is_not_believed_keeps_nothing_out(world: World) -> None:
+    customer, *_ = family(world)
+    bring_out(world, customer)
+    before = world.state(customer)
+    world.crm.remove(customer)
+    world.receive(customer)
+    world.run()
+    after = world.state(customer)
+    assert (after.ticket, after.seq) == (before.ticket, before.seq)
+    assert after.first_not_found_at == world.clock.now()
+
+
 def test_only_the_owner_of_a_lease_may_give_a_trigger_back(world: World) -> None:
     customer, *_ = family(world)
     row_id = world.receive(customer)
