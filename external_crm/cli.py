@@ -4,6 +4,7 @@ import sys
 from typing import Any
 
 import click
+import structlog
 from pydantic import ValidationError
 from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -54,6 +55,7 @@ def migrate() -> None:
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.")
 def serve(host: str | None, port: int | None) -> None:
     """Serve the dashboard: pages without a login, so keep it on loopback or behind one."""
+    _configure_logs()
     settings = Settings()
     host, port = host or settings.host, settings.port if port is None else port
     engine = make_engine(settings.database_url)
@@ -79,6 +81,20 @@ def serve(host: str | None, port: int | None) -> None:
     finally:
         server.server_close()
         engine.dispose()
+
+
+def _configure_logs() -> None:
+    """Events on standard error. A plain trace: the default one shows local variables, and so
+    customers' data."""
+    plain = structlog.dev.plain_traceback
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
 
 
 class _QuietHandler(WSGIRequestHandler):
