@@ -157,18 +157,20 @@ def _edit_between_phases(world: World, order: tuple[str, ...], edit_before: int)
 
 def test_an_overtaken_read_is_released_alone_and_read_again(world: World) -> None:
     customer, case, *_ = family(world)
-    slow, quick = world.worker(batch_size=2), world.worker()
+    quick, slow = world.worker(), world.worker()
     world.receive(customer)
-    mine = world.receive(case)
-    fetched = slow.fetch(slow.claim(world.clock.now()))
-    # Sent after the slow worker's ticket was drawn, applied before it: nothing is known.
-    world.receive(customer)
-    later = quick.claim(world.clock.now())
-    quick.apply(quick.fetch(later), world.clock.now())
-    world.receive(customer)
-    assert world.state(customer).ticket > fetched.claim.ticket
-    slow.apply(fetched, world.clock.now())
-    assert world.trigger(mine).verdict == "applied"  # the rest of the batch is not held up
+    first = quick.claim(world.clock.now())
+    overtaken, beside = world.receive(customer), world.receive(case)
+    late = slow.fetch(slow.claim(world.clock.now()))
+    # An older ticket, but written after the later one was drawn: nothing is known.
+    quick.apply(quick.fetch(first), world.clock.now())
+    slow.apply(late, world.clock.now())
+    row = world.trigger(overtaken)
+    assert (row.state, row.ticket, row.attempts, row.postponed) == ("waiting", None, 0, 0)
+    assert row.due_at == world.clock.now()
+    assert world.trigger(beside).verdict == "applied"  # the rest of the batch is not held up
+    world.run()
+    assert world.trigger(overtaken).verdict == "unchanged"
 
 
 def test_a_late_find_never_revives_a_deleted_record(world: World) -> None:
@@ -338,6 +340,33 @@ def test_a_delete_trigger_cascades_once_however_often_it_is_put_back(world: Worl
     world.run()
     again = [row for row in world.inbox() if row.cause == "verification"]
     assert len(first) == len(again) == 1
+
+
+@pytest.mark.parametrize("event", [None, Event.EDIT])
+def test_children_of_a_customer_that_no_delete_trigger_named_go_too(
+    world: World, event: Event | None
+) -> None:
+    customer, case, followup, task = family(world)
+    bring_out(world, customer, case, followup, task)
+    world.crm.remove(customer, case, followup, task)
+    world.receive(customer, event)
+    world.run_until_idle()
+    assert [world.row(key) for key in (customer, case, followup, task)] == [None] * 4
+
+
+def test_a_tombstone_that_stands_asks_for_no_child_again(world: World) -> None:
+    customer, case, *_ = family(world)
+    world.receive(customer)
+    world.crm.remove(customer)
+    world.run_until_idle()
+    before = world.state(customer)
+    world.receive(case)
+    world.run()  # the case lives under a tombstone, which is verified and stands
+    after = world.state(customer)
+    assert world.row(case) is not None
+    assert after.ticket > before.ticket
+    assert after.ks == before.ks
+    assert [row.kind for row in world.inbox() if row.cause == "verification"] == ["customer"]
 
 
 def test_a_child_read_before_its_parent_was_seen_going_is_read_again(world: World) -> None:
