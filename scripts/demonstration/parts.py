@@ -49,6 +49,11 @@ class Parts:
         """The three that stay up."""
         return self.simulator, self.receiver, self.dashboard
 
+    def url_of(self, program: Program) -> str:
+        """Where one of the three answers."""
+        urls = (self.simulator_url, self.receiver_url, self.dashboard_url)
+        return urls[self.running.index(program)]
+
     def trigger_urls(self) -> dict[str, str]:
         """What to type into the twelve boxes, by the box's field name."""
         return {
@@ -132,4 +137,7 @@ def _receiver_variables(
         "CRM_RECEIVER_TENANT": "demo",
         "CRM_RECEIVER_USERNAME": "crmapi",
         "CRM_RECEIVER_SCHEDULE": RETRY_SCHEDULE,
+        # The lease of a killed worker's rows must outlast its longest batch: keep batches short.
+        "CRM_RECEIVER_CRM_API_TIMEOUT_S": "4",
+        "CRM_RECEIVER_BATCH_SIZE": "16",
     }
