@@ -137,7 +137,4 @@ def _receiver_variables(
         "CRM_RECEIVER_TENANT": "demo",
         "CRM_RECEIVER_USERNAME": "crmapi",
         "CRM_RECEIVER_SCHEDULE": RETRY_SCHEDULE,
-        # The lease of a killed worker's rows must outlast its longest batch: keep batches short.
-        "CRM_RECEIVER_CRM_API_TIMEOUT_S": "4",
-        "CRM_RECEIVER_BATCH_SIZE": "16",
     }
