@@ -18,11 +18,12 @@ class Schedule:
     recheck_after_s: float  # rule 7: how long a not-found is doubted
     refused_hold_s: float  # between two probes while the API refuses our credentials
     poll_s: float  # how often an idle worker looks into the inbox
+    lease_s: float  # how long the rows of a worker that died stay out of reach
 
 
 SCHEDULES = {
-    "standard": Schedule("standard", 1.0, 300.0, 30.0, 30.0, 0.5),
-    "quick": Schedule("quick", 0.2, 2.0, 2.0, 2.0, 0.1),
+    "standard": Schedule("standard", 1.0, 300.0, 30.0, 30.0, 0.5, 20.0),
+    "quick": Schedule("quick", 0.2, 2.0, 2.0, 2.0, 0.1, 3.0),
 }
 
 

@@ -86,6 +86,11 @@ def claim(session: Session, now: datetime, limit: int, lease_s: float) -> Claim 
     return Claim(ticket, claimed, _known(session, parents))
 
 
+def extend(session: Session, ids: Sequence[int], ticket: int, due_at: datetime) -> None:
+    """Move the end of a lease; only its owner may."""
+    _update(session, _owned(ids, ticket), due_at=due_at)
+
+
 def finish(session: Session, ids: Sequence[int], outcome: Outcome, now: datetime) -> int:
     """Mark rows done, by whoever found them so (rule 5); how many were not done before."""
     return _update(

@@ -30,13 +30,15 @@ def plan(rows: Iterable[Claimed]) -> tuple[Fetch, ...]:
 
 
 def missing_parents(
-    found: Iterable[tuple[Row, Fetch]], known: Set[Key], fetched: Set[Key]
+    answered: Iterable[tuple[Fetch, Row | None]], known: Set[Key], fetched: Set[Key]
 ) -> tuple[Fetch, ...]:
-    """Fetches for the parents of fetched records that nobody has seen yet (rule 9)."""
+    """Fetches for the parents that nobody has seen yet: those of the fetched record (rule 9);
+    where that is gone, those that its triggers named, which nothing else may ever name.
+    """
     wanted: dict[Key, Fetch] = {}
-    for row, fetch in found:
+    for fetch, row in answered:
         asking = fetch.rows + fetch.on_behalf_of
-        for parent in row.parents:
+        for parent in row.parents if row is not None else hinted_parents(fetch):
             if parent in known or parent in fetched:
                 continue
             before = wanted.get(parent)
@@ -44,6 +46,11 @@ def missing_parents(
             cause = before.cause if before else fetch.cause
             wanted[parent] = Fetch(parent, cause, on_behalf_of=others + asking)
     return tuple(wanted.values())
+
+
+def hinted_parents(fetch: Fetch) -> tuple[Key, ...]:
+    """The parents as the rows that ask for this record name them."""
+    return tuple(dict.fromkeys(parent for row in fetch.rows for parent in row.hinted_parents))
 
 
 def _cause(rows: list[Claimed]) -> Cause:

@@ -43,7 +43,7 @@ class Settings(BaseSettings):
         SecretStr(""), description="API key; if set, it is used instead of user name and password."
     )
     refused_codes: frozenset[str] = Field(
-        frozenset({"101", "102", "103", "104"}),
+        frozenset({"1001", "1002", "1003", "1004"}),
         description="ERROR_CODEs that mean refused credentials or rights, as a JSON list.",
     )
     schedule: Literal["standard", "quick"] = Field(

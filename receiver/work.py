@@ -6,7 +6,10 @@ In: settings. Out: triggers brought to rows. Killed here: leases run out, steps 
 import random
 import signal
 import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 
 import click
 import structlog
@@ -39,12 +42,12 @@ def run(settings: Settings) -> None:
         options = WorkerOptions(
             schedule=schedule,
             batch_size=settings.batch_size,
-            # Longer than a batch can take: each fetch has a deadline, each thread takes its share.
-            lease_s=60 + settings.crm_api_timeout_s * (2 * settings.batch_size / pool._max_workers),
             max_attempts=settings.max_attempts,
             policy=Policy(recheck_after_s=schedule.recheck_after_s),
         )
-        worker = Worker(engine, _source(settings), SystemClock(), rng, options, pool.map)
+        heartbeat = partial(_heartbeat, schedule.lease_s / 3)
+        source = _source(settings)
+        worker = Worker(engine, source, SystemClock(), rng, options, pool.map, heartbeat)
         click.echo(f"Worker reads records from {settings.crm_api_url}.")
         failures = 0
         while not stop.is_set():
@@ -60,6 +63,27 @@ def run(settings: Settings) -> None:
             if not busy:
                 stop.wait(schedule.poll_s)
     engine.dispose()
+
+
+@contextmanager
+def _heartbeat(every_s: float, extend: Callable[[], None]) -> Iterator[None]:
+    """Extend a lease every so often while a batch is on the network."""
+    done = threading.Event()
+
+    def beat() -> None:
+        while not done.wait(every_s):
+            try:
+                extend()
+            except SQLAlchemyError:
+                log.warning("lease not extended", reason="The database does not answer.")
+
+    thread = threading.Thread(target=beat, name="heartbeat")
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def _source(settings: Settings) -> CrmApi:

@@ -9,8 +9,10 @@ a new ticket; killed inside apply: its transaction never happened.
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 from sqlalchemy import Engine
@@ -40,7 +42,7 @@ from receiver.clock import Clock
 from receiver.crm_api import BadAnswer, CrmApiError, RecordSource, Refused, Temporary
 from receiver.mapping import UnmappableRecord, to_row
 from receiver.models import Hold
-from receiver.plan import Fetch, missing_parents, plan
+from receiver.plan import Fetch, hinted_parents, missing_parents, plan
 
 log = structlog.get_logger()
 
@@ -67,16 +69,17 @@ class Fetched:
 
 @dataclass(frozen=True)
 class WorkerOptions:
-    """How a worker works; the lease outlasts the longest batch."""
+    """How a worker works. A lease is short, and extended while its batch is fetched."""
 
     schedule: Schedule
     batch_size: int = 100
-    lease_s: float = 120.0
     max_attempts: int = 8
     policy: Policy = field(default_factory=Policy)
 
 
 MapFetches = Callable[[Callable[[Fetch], Answer], Iterable[Fetch]], Iterable[Answer]]
+# While the returned context is entered, the given function is called every so often.
+Meanwhile = Callable[[Callable[[], None]], AbstractContextManager[None]]
 
 
 class Worker:
@@ -90,6 +93,7 @@ class Worker:
         rng: random.Random,
         options: WorkerOptions,
         map_fetches: MapFetches = map,
+        meanwhile: Meanwhile = lambda _extend: nullcontext(),
     ) -> None:
         self._engine = engine
         self._sessions = session_factory(engine)
@@ -98,6 +102,7 @@ class Worker:
         self._rng = rng
         self._options = options
         self._map = map_fetches
+        self._meanwhile = meanwhile
 
     def run_once(self) -> int:
         """Claim, fetch and apply once; how many rows were claimed."""
@@ -105,7 +110,8 @@ class Worker:
         if claim is None:
             return 0
         try:
-            fetched = self.fetch(claim)
+            with self._meanwhile(partial(self.extend, claim)):
+                fetched = self.fetch(claim)
             self.apply(fetched, self._clock.now())
         except Exception as error:
             self._give_back(claim, error)
@@ -126,7 +132,7 @@ class Worker:
                 return None
         limit = 1 if hold is not None else self._options.batch_size
         with self._sessions.begin() as session:
-            claim = inbox.claim(session, now, limit, self._options.lease_s)
+            claim = inbox.claim(session, now, limit, self._options.schedule.lease_s)
         if claim is not None:
             log.info("claimed", ticket=claim.ticket, rows=[row.id for row in claim.rows])
         return claim
@@ -141,11 +147,17 @@ class Worker:
         todo = fetches
         while todo:
             answers |= zip((f.key for f in todo), self._map(self._fetch_one, todo), strict=True)
-            found = [(row, f) for f in todo if (row := answers[f.key].row) is not None]
-            todo = missing_parents(found, claim.known, answers.keys())
+            read = [(f, answers[f.key].row) for f in todo if answers[f.key].error is None]
+            todo = missing_parents(read, claim.known, answers.keys())
             fetches += todo
         log.info("fetched", ticket=claim.ticket, records=[str(key) for key in answers])
         return Fetched(claim, fetches, answers)
+
+    def extend(self, claim: Claim) -> None:
+        """Keep the rows of a claim whose batch takes long (rule 5)."""
+        due_at = self._clock.now() + timedelta(seconds=self._options.schedule.lease_s)
+        with self._sessions.begin() as session:
+            inbox.extend(session, [row.id for row in claim.rows], claim.ticket, due_at)
 
     def apply(self, fetched: Fetched, now: datetime) -> None:
         """Rows, audit entries and finished triggers in one transaction (T6).
@@ -244,10 +256,14 @@ class Worker:
             for row in fetch.rows:
                 if verdict is None:
                     self._fail(session, row, ticket, answer.error, now)
-                elif verdict.outcome in FINISHING:
-                    finished[verdict.outcome].append(row)
-                else:
+                elif verdict.outcome not in FINISHING:
                     self._put_back(session, row, fetched, applied, verdict, now)
+                elif answer.row is None and (parent := _failed_parent(fetched, fetch)) is not None:
+                    # The record is gone, but a parent that only its trigger names is not read yet.
+                    due_at = self._later(row.postponed + 1, now)
+                    inbox.postpone(session, row, ticket, due_at, f"{parent} could not be read.")
+                else:
+                    finished[verdict.outcome].append(row)
         for outcome, rows in finished.items():
             inbox.finish(session, [row.id for row in rows], outcome, now)
         return [(row.id, row.key, outcome) for outcome, rows in finished.items() for row in rows]
@@ -346,9 +362,15 @@ class Worker:
             log.warning("lease kept", ticket=claim.ticket, reason="The database does not answer.")
 
 
+def _failed_parent(fetched: Fetched, fetch: Fetch) -> Key | None:
+    answers = fetched.answers
+    parents = (p for p in hinted_parents(fetch) if p in answers)
+    return next((parent for parent in parents if answers[parent].error is not None), None)
+
+
 def _only(fetched: Fetched, fetch: Fetch) -> Fetched:
     """The part of a fetched claim that one record and its parents need."""
-    keys = {fetch.key}
+    keys = {fetch.key, *(p for p in hinted_parents(fetch) if p in fetched.answers)}
     for _ in Kind:  # as deep as parents can be
         rows = [fetched.answers[key].row for key in keys]
         keys |= {p for row in rows if row for p in row.parents if p in fetched.answers}

@@ -4,7 +4,7 @@ In: an agent's request. Out: a page; after an action a redirect and a line that 
 trigger fired. Killed before the commit: nothing happened, and the form is sent again.
 """
 
-from typing import Any, cast
+from typing import Any
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, session, url_for
 from markupsafe import Markup
@@ -16,8 +16,9 @@ from simulator.agent_console import actions, forms, reads
 from simulator.agent_console.actions import Done
 from simulator.agent_console.screens import LEADS_TO, OF_KIND, SCREENS, Screen
 from simulator.db import read_session
+from simulator.local_crm import queries
 from simulator.local_crm.changes import Author, ChangeRefused, RecordNotFound
-from simulator.local_crm.models import MODELS, Agent, Origin, Record
+from simulator.local_crm.models import Agent, Origin, Record
 from simulator.services import services
 from simulator.triggers.urls import Event, Kind
 from simulator.web.pagination import load_page
@@ -170,7 +171,7 @@ def add_agents() -> dict[str, Any]:
 
 
 def _get(db: Session, screen: Screen, record_id: str) -> Record:
-    record = cast("Record | None", db.get(MODELS[screen.kind], record_id))
+    record = queries.get(db, screen.kind, record_id)
     if record is None:
         abort(404, f"{screen.kind} {record_id} does not exist, or not any more.")
     return record

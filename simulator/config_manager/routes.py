@@ -81,7 +81,11 @@ def save_api() -> Page:
 
 
 def _triggers_page(form: Form) -> str:
-    sent = {kind: trigger_url("", ids) for kind, ids in EXAMPLE_IDS.items()}
+    # What follows the URL in a box, by kind and event: it continues a query that is there.
+    sent = {
+        box: trigger_url(url, EXAMPLE_IDS[box[0]]).removeprefix(url)
+        for box, url in forms.typed_urls(form).items()
+    }
     return render_template(
         "config_manager/triggers.html",
         form=form,

@@ -81,6 +81,8 @@ def _parse(xml: bytes) -> etree._Element:
     try:
         root = etree.fromstring(xml, parser)
     except etree.XMLSyntaxError as error:
+        if b"<!DOCTYPE" in xml:  # the parser gives up on some before it shows one
+            raise CallRefused(Refusal.DOCTYPE) from None
         raise CallRefused(Refusal.MALFORMED, error.msg) from None
     except LookupError:  # an encoding that nobody knows
         raise CallRefused(Refusal.ENCODING, "that it names") from None

@@ -12,7 +12,7 @@ from sqlalchemy.orm import selectinload
 from werkzeug.wrappers import Response
 
 from simulator.db import read_session
-from simulator.local_crm.models import MODELS
+from simulator.local_crm import queries
 from simulator.services import services
 from simulator.triggers import outbox
 from simulator.triggers.models import Delivery, DeliveryState
@@ -52,7 +52,7 @@ def show(delivery_id: int) -> str:
         delivery = session.scalar(found.where(Delivery.id == min(delivery_id, _LARGEST_ID)))
         if delivery is None:
             abort(404, f"There is no delivery {delivery_id}.")
-        record = session.get(MODELS[delivery.kind], delivery.record_id)
+        record = queries.get(session, delivery.kind, delivery.record_id)
         return render_template(
             "deliveries/delivery.html",
             delivery=delivery,

@@ -1,0 +1,502 @@
+"""The rules that carry the correctness, each acted through inbox rows and seen in rows outside."""
+
+import itertools
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from external_crm.db import session_factory
+from external_crm.rows import Key
+from receiver import inbox
+from receiver.crm_api import BadAnswer, Refused, Temporary
+from receiver.models import Hold
+from receiver.trigger import Event
+from tests.receiver_world import CASE, CUSTOMER, FOLLOWUP, TASK, World
+
+
+def family(world: World) -> tuple[Key, Key, Key, Key]:
+    """A customer with a case, its follow-up, and a task, all in the Local CRM."""
+    return (
+        world.crm.put(CUSTOMER, "A1", FIRSTNAME="Ada", LASTNAME="Byron"),
+        world.crm.put(CASE, "C1", ACCOUNTNUM="A1", SUBJECT="Broken", STATUS="Open"),
+        world.crm.put(FOLLOWUP, "F1", ACCOUNTNUM="A1", CASENUM="C1", BODY="Called"),
+        world.crm.put(TASK, "T1", ACCOUNTNUM="A1", SUBJECT="Call back"),
+    )
+
+
+def bring_out(world: World, *keys: Key) -> None:
+    for key in keys:
+        world.receive(key, Event.CREATE, case="C1" if key.kind is FOLLOWUP else None)
+    world.run()
+
+
+# --- promises 2 and 4: a trigger takes effect, once --------------------------------------------
+
+
+def test_a_followup_whose_case_and_customer_are_unknown_arrives_whole(world: World) -> None:
+    customer, case, followup, _ = family(world)
+    row_id = world.receive(followup, Event.CREATE, case="C1")
+    world.run()
+    row = world.row(followup)
+    assert row is not None
+    assert (row["body"], row["case_ref"], row["customer_ref"]) == ("Called", "C1", "A1")
+    assert world.row(case)["subject"] == "Broken"
+    assert world.row(customer)["first_name"] == "Ada"
+    assert world.trigger(row_id).state == "done"
+    assert [entry.cause_id for entry in world.history(customer)] == [row_id]
+
+
+def test_ten_deliveries_leave_one_row_and_one_audit_entry(world: World) -> None:
+    customer, *_ = family(world)
+    for _ in range(10):
+        world.receive(customer)
+    world.run()
+    assert [entry.action for entry in world.history(customer)] == ["created"]
+    assert {row.state for row in world.inbox()} == {"done"}
+
+
+def test_an_unchanged_record_gets_no_audit_entry_and_both_numbers(world: World) -> None:
+    customer, *_ = family(world)
+    bring_out(world, customer)
+    before = world.state(customer)
+    world.receive(customer)
+    world.run()
+    after = world.state(customer)
+    assert len(world.history(customer)) == 1
+    assert after.ticket > before.seq
+    assert after.seq > after.ticket
+
+
+def test_one_claim_reads_a_record_once_however_many_triggers_name_it(world: World) -> None:
+    customer, *_ = family(world)
+    for _ in range(5):
+        world.receive(customer)
+    world.run()
+    assert world.crm.reads == [customer]
+
+
+def test_a_trigger_that_arrives_during_the_fetch_is_read_again(world: World) -> None:
+    customer, *_ = family(world)
+    worker = world.worker()
+    world.receive(customer)
+    fetched = worker.fetch(worker.claim(world.clock.now()))
+    world.crm.put(CUSTOMER, "A1", FIRSTNAME="Grace")
+    late = world.receive(customer)
+    worker.apply(fetched, world.clock.now())
+    assert world.trigger(late).state == "waiting"
+    world.run()
+    assert world.row(customer)["first_name"] == "Grace"
+
+
+def test_a_case_that_moves_to_another_customer_moves_outside(world: World) -> None:
+    _, case, *_ = family(world)
+    bring_out(world, case)
+    world.crm.put(CUSTOMER, "A2", FIRSTNAME="Grace")
+    world.crm.put(CASE, "C1", ACCOUNTNUM="A2")
+    world.receive(case, account="A1")
+    world.run()
+    assert (world.row(case)["account_id"], world.row(case)["customer_ref"]) == ("A2", "A2")
+
+
+# --- the fence ------------------------------------------------------------------------------
+
+
+def two_workers_orders() -> list[tuple[str, ...]]:
+    """Every order of two workers' claim, fetch and apply that keeps each worker's own order."""
+    phases = ["a:claim", "a:fetch", "a:apply", "b:claim", "b:fetch", "b:apply"]
+    orders = []
+    for order in itertools.permutations(phases):
+        if all(
+            [p for p in order if p[0] == w] == [f"{w}:{x}" for x in ("claim", "fetch", "apply")]
+            for w in "ab"
+        ):
+            orders.append(order)
+    return orders
+
+
+@pytest.mark.parametrize("order", two_workers_orders(), ids=" ".join)
+def test_reads_that_finish_in_the_wrong_order_leave_the_newer_data(
+    world: World, order: tuple[str, ...]
+) -> None:
+    for edit_before in range(1, 6):
+        _edit_between_phases(world, order, edit_before)
+
+
+def _edit_between_phases(world: World, order: tuple[str, ...], edit_before: int) -> None:
+    """Two workers go through their phases in the given order; one edit happens in between, and
+    its trigger is stored at once. What is shown outside never goes back.
+    """
+    customer = world.crm.put(CUSTOMER, f"A{edit_before}", FIRSTNAME="Ada")
+    world.receive(customer)
+    world.receive(customer)
+    workers = {name: world.worker(batch_size=1) for name in "ab"}
+    held: dict[str, Any] = {}
+    shown: list[str] = []
+    for step, phase in enumerate(order):
+        if step == edit_before:
+            world.crm.put(CUSTOMER, customer.id, FIRSTNAME="Grace")
+            world.receive(customer)
+        name, action = phase.split(":")
+        worker = workers[name]
+        if action == "claim":
+            held[name] = worker.claim(world.clock.now())
+        elif action == "fetch":
+            held[name] = worker.fetch(held[name])
+        else:
+            worker.apply(held[name], world.clock.now())
+            shown.append(world.row(customer)["first_name"])
+    assert shown in (["Ada", "Ada"], ["Ada", "Grace"], ["Grace", "Grace"])
+    world.run()
+    assert world.row(customer)["first_name"] == "Grace"
+    assert {row.state for row in world.inbox()} == {"done"}
+    assert all(row.attempts == 0 for row in world.inbox())
+
+
+def test_an_overtaken_read_is_released_alone_and_read_again(world: World) -> None:
+    customer, case, *_ = family(world)
+    slow, quick = world.worker(batch_size=2), world.worker()
+    world.receive(customer)
+    mine = world.receive(case)
+    fetched = slow.fetch(slow.claim(world.clock.now()))
+    # Sent after the slow worker's ticket was drawn, applied before it: nothing is known.
+    world.receive(customer)
+    later = quick.claim(world.clock.now())
+    quick.apply(quick.fetch(later), world.clock.now())
+    world.receive(customer)
+    assert world.state(customer).ticket > fetched.claim.ticket
+    slow.apply(fetched, world.clock.now())
+    assert world.trigger(mine).verdict == "applied"  # the rest of the batch is not held up
+
+
+def test_only_the_owner_of_a_lease_may_give_a_trigger_back(world: World) -> None:
+    customer, *_ = family(world)
+    row_id = world.receive(customer)
+    zombie, successor = world.worker(), world.worker()
+    stale = zombie.claim(world.clock.now())
+    world.clock.advance(21)
+    claim = successor.claim(world.clock.now())
+    assert claim is not None
+    assert claim.ticket > stale.ticket
+    world.crm.errors[customer] = BadAnswer("Nonsense.", "<x/>")
+    zombie.apply(zombie.fetch(stale), world.clock.now())
+    row = world.trigger(row_id)
+    assert (row.ticket, row.attempts) == (claim.ticket, 0)
+
+
+def test_a_worker_that_dies_after_its_claim_loses_nothing(world: World) -> None:
+    customer, *_ = family(world)
+    world.receive(customer)
+    assert world.worker().claim(world.clock.now()) is not None  # and never heard of again
+    assert world.run() == 0
+    world.clock.advance(21)
+    assert world.run() == 1
+    assert world.row(customer)["first_name"] == "Ada"
+
+
+def test_a_lease_is_extended_while_its_batch_is_fetched(world: World) -> None:
+    customer, *_ = family(world)
+    world.receive(customer)
+    worker = world.worker()
+    claim = worker.claim(world.clock.now())
+    world.clock.advance(15)
+    worker.extend(claim)
+    world.clock.advance(15)
+    assert world.worker().claim(world.clock.now()) is None
+
+
+# --- gone, parents, children ------------------------------------------------------------------
+
+
+def test_a_not_found_is_believed_only_after_the_recheck_time(world: World) -> None:
+    customer, *_ = family(world)
+    bring_out(world, customer)
+    world.crm.remove(customer)
+    row_id = world.receive(customer, Event.DELETE)
+    world.run()
+    assert world.row(customer) is not None
+    assert world.trigger(row_id).due_at == world.clock.now() + timedelta(seconds=30)
+    world.clock.advance(30)
+    world.run()
+    assert world.row(customer) is None
+    assert world.state(customer).state == "gone"
+    assert [entry.action for entry in world.history(customer)] == ["created", "deleted"]
+    assert world.trigger(row_id).attempts == 0
+
+
+def test_a_trigger_that_arrives_meanwhile_puts_the_belief_off(world: World) -> None:
+    customer, *_ = family(world)
+    bring_out(world, customer)
+    world.crm.remove(customer)
+    world.receive(customer, Event.DELETE)
+    world.run()
+    world.clock.advance(29)
+    world.receive(customer, Event.EDIT)
+    world.clock.advance(1)
+    world.run()
+    assert world.row(customer) is not None
+    world.clock.advance(29)
+    world.run()
+    assert world.row(customer) is None
+
+
+def test_a_read_that_finds_the_record_clears_the_doubt(world: World) -> None:
+    customer, *_ = family(world)
+    bring_out(world, customer)
+    hidden = world.crm.records.pop(customer)
+    world.receive(customer)
+    world.run()
+    assert world.state(customer).first_not_found_at is not None
+    world.crm.records[customer] = hidden
+    world.clock.advance(30)
+    world.run()
+    assert world.state(customer).first_not_found_at is None
+    assert world.row(customer) is not None
+
+
+def test_a_delete_trigger_whose_record_is_found_deletes_nothing(world: World) -> None:
+    customer, case, *_ = family(world)
+    bring_out(world, customer, case)
+    world.receive(customer, Event.DELETE)
+    world.run()
+    assert world.row(customer) is not None
+    assert world.row(case) is not None
+    causes = [(row.cause, row.kind) for row in world.inbox()]
+    assert ("verification", "case") in causes  # each child goes by its own answer
+    assert world.state(customer).ks > 0
+
+
+def test_children_of_a_deleted_customer_go_each_by_its_own_read(world: World) -> None:
+    customer, case, followup, task = family(world)
+    bring_out(world, customer, case, followup, task)
+    kept = world.crm.put(CASE, "C2", ACCOUNTNUM="A1", SUBJECT="Moved in time")
+    bring_out(world, kept)
+    world.crm.put(CUSTOMER, "A2")
+    world.crm.put(CASE, "C2", ACCOUNTNUM="A2")  # by a silent channel, before the delete
+    world.crm.remove(customer, case, followup, task)
+    world.receive(customer, Event.DELETE)
+    world.run_until_idle()
+    assert [world.row(key) for key in (customer, case, followup, task)] == [None] * 4
+    assert world.row(kept)["account_id"] == "A2"
+    assert {row.state for row in world.inbox()} == {"done"}
+
+
+def test_a_delete_trigger_cascades_once_however_often_it_is_put_back(world: World) -> None:
+    customer, case, *_ = family(world)
+    bring_out(world, customer, case)
+    world.crm.remove(customer)
+    world.receive(customer, Event.DELETE)
+    world.run()
+    first = [row for row in world.inbox() if row.cause == "verification"]
+    world.clock.advance(10)
+    world.run()
+    again = [row for row in world.inbox() if row.cause == "verification"]
+    assert len(first) == len(again) == 1
+
+
+def test_a_child_read_before_its_parent_was_seen_going_is_read_again(world: World) -> None:
+    customer, case, *_ = family(world)
+    bring_out(world, customer, case)
+    worker = world.worker()
+    world.crm.put(CASE, "C1", SUBJECT="Worse")
+    row_id = world.receive(case)
+    early = worker.fetch(worker.claim(world.clock.now()))
+    world.receive(customer, Event.DELETE)
+    other = world.worker()
+    other.apply(other.fetch(other.claim(world.clock.now())), world.clock.now())
+    worker.apply(early, world.clock.now())
+    assert world.trigger(row_id).state == "waiting"
+    assert world.row(case)["subject"] == "Broken"
+    world.run()
+    assert world.row(case)["subject"] == "Worse"
+    assert world.trigger(row_id).attempts == 0
+
+
+def test_a_child_found_under_a_tombstone_is_applied_and_its_parent_verified(world: World) -> None:
+    customer, case, *_ = family(world)
+    bring_out(world, customer)
+    hidden = world.crm.records.pop(customer)
+    world.receive(customer, Event.DELETE)
+    world.run_until_idle()
+    assert world.row(customer) is None
+    world.crm.records[customer] = hidden  # the answers before were stale
+    world.receive(case, Event.CREATE)
+    world.run()
+    assert world.row(case)["customer_ref"] == "A1"  # filled when the parent lived again
+    assert world.row(customer) is not None
+
+
+def test_a_child_waits_while_its_parent_is_doubted(world: World) -> None:
+    customer, case, *_ = family(world)
+    hidden = world.crm.records.pop(customer)
+    row_id = world.receive(case, Event.CREATE)
+    world.run()
+    assert world.row(case) is None
+    assert world.trigger(row_id).due_at == world.clock.now() + timedelta(seconds=30)
+    assert world.trigger(row_id).attempts == 0
+    world.crm.records[customer] = hidden
+    world.clock.advance(30)
+    world.run()
+    assert world.row(case)["customer_ref"] == "A1"
+
+
+def test_a_child_waits_while_its_parents_fetch_fails(world: World) -> None:
+    customer, case, *_ = family(world)
+    world.crm.errors[customer] = Temporary("The CRM API answered with HTTP 503.")
+    row_id = world.receive(case, Event.CREATE)
+    world.run()
+    row = world.trigger(row_id)
+    assert (row.state, row.attempts) == ("waiting", 0)
+    assert "HTTP 503" in row.last_error
+    del world.crm.errors[customer]
+    world.run_until_idle()
+    assert world.row(case)["customer_ref"] == "A1"
+
+
+def test_the_parents_of_a_record_that_is_gone_already_are_brought_out(world: World) -> None:
+    customer, case, followup, _ = family(world)
+    world.crm.remove(followup)
+    world.receive(followup, Event.DELETE, case="C1")
+    world.run_until_idle()
+    assert world.row(followup) is None
+    assert world.row(case) is not None
+    assert world.row(customer) is not None
+
+
+# --- the guard ----------------------------------------------------------------------------------
+
+
+def test_many_unexplained_absences_stop_the_tombstones(world: World) -> None:
+    keys = [world.crm.put(CUSTOMER, f"A{n}") for n in range(20)]
+    bring_out(world, *keys)
+    lost = dict(world.crm.records)
+    world.crm.records.clear()  # a rights mistake: everything is "not found"
+    for key in keys:
+        world.receive(key)
+    world.run()
+    world.clock.advance(30)
+    world.run()
+    alive = [key for key in keys if world.row(key) is not None]
+    assert len(alive) == 10
+    hold = world.read(lambda s: s.get(Hold, "tombstones"))
+    assert "crm-receiver tombstones resume" in hold.reason
+    world.clock.advance(3600)
+    world.run()
+    assert [key for key in keys if world.row(key) is not None] == alive
+    world.crm.records.update(lost)
+    for key in keys:
+        world.receive(key)
+    world.run_until_idle()
+    assert all(world.row(key) is not None for key in keys)
+    assert world.read(lambda s: s.get(Hold, "tombstones")) is None
+
+
+def test_an_operator_lets_the_tombstones_go_on(world: World) -> None:
+    keys = [world.crm.put(TASK, f"T{n}", ACCOUNTNUM="A1") for n in range(15)]
+    world.crm.put(CUSTOMER, "A1")
+    bring_out(world, *keys)
+    world.crm.remove(*keys)
+    for key in keys:
+        world.receive(key)
+    world.run()
+    world.clock.advance(30)
+    world.run()
+    with session_factory(world.engine).begin() as session:
+        assert inbox.allow_held(session, world.clock.now()) == 5
+        assert inbox.resume(session, "tombstones")
+    world.run_until_idle()
+    assert all(world.row(key) is None for key in keys)
+
+
+def test_deletes_that_triggers_announced_are_never_stopped(world: World) -> None:
+    keys = [world.crm.put(CUSTOMER, f"A{n}") for n in range(30)]
+    bring_out(world, *keys)
+    world.crm.remove(*keys)
+    for key in keys:
+        world.receive(key, Event.DELETE)
+    world.run_until_idle()
+    assert all(world.row(key) is None for key in keys)
+    assert world.read(lambda s: s.get(Hold, "tombstones")) is None
+
+
+# --- failures -------------------------------------------------------------------------------------
+
+
+def test_a_temporary_failure_is_never_nearer_to_dead(world: World) -> None:
+    customer, *_ = family(world)
+    world.crm.errors[customer] = Temporary("The CRM API answered with HTTP 503.")
+    row_id = world.receive(customer)
+    worker = world.worker(max_attempts=2)
+    for _ in range(50):
+        worker.run_once()
+        world.clock.advance(61)
+    assert (world.trigger(row_id).state, world.trigger(row_id).attempts) == ("waiting", 0)
+    del world.crm.errors[customer]
+    world.run()
+    assert world.trigger(row_id).state == "done"
+
+
+def test_a_retry_after_is_obeyed(world: World) -> None:
+    customer, *_ = family(world)
+    world.crm.errors[customer] = Temporary("The CRM API answered with HTTP 429.", 120)
+    row_id = world.receive(customer)
+    world.run()
+    assert world.trigger(row_id).due_at == world.clock.now() + timedelta(seconds=120)
+
+
+def test_a_bad_record_dies_in_plain_sight_and_holds_up_nobody(world: World) -> None:
+    customer, case, *_ = family(world)
+    world.crm.errors[case] = BadAnswer("The reply is not well-formed XML.", "<WAPI><REP")
+    bad, good = world.receive(case), world.receive(customer)
+    worker = world.worker(max_attempts=3)
+    world.run(worker)
+    assert world.trigger(good).state == "done"
+    for _ in range(5):
+        world.clock.advance(61)
+        world.run(worker)
+    row = world.trigger(bad)
+    assert (row.state, row.attempts, row.last_reply) == ("dead", 3, "<WAPI><REP")
+    assert row.last_error == "The reply is not well-formed XML."
+
+
+def test_a_value_that_no_column_can_hold_says_which(world: World) -> None:
+    _, case, *_ = family(world)
+    world.crm.put(CASE, "C1", CREATEDDATE="02302026")
+    row_id = world.receive(case)
+    world.run()
+    assert "'02302026' as CREATEDDATE" in world.trigger(row_id).last_error
+
+
+def test_refused_credentials_stop_claiming_until_a_probe_gets_through(world: World) -> None:
+    keys = [world.crm.put(CUSTOMER, f"A{n}") for n in range(5)]
+    for key in keys:
+        world.crm.errors[key] = Refused("The password is wrong.")
+        world.receive(key)
+    world.run()
+    assert world.read(lambda s: s.get(Hold, "credentials")).reason == "The password is wrong."
+    reads = len(world.crm.reads)
+    world.clock.advance(29)
+    assert world.run() == 0
+    world.clock.advance(1)
+    world.run()
+    assert len(world.crm.reads) == reads + 1  # one probe
+    world.crm.errors.clear()
+    world.clock.advance(60)
+    world.run_until_idle()
+    assert all(world.row(key) is not None for key in keys)
+    assert all(row.attempts == 0 for row in world.inbox())
+    assert world.read(lambda s: s.get(Hold, "credentials")) is None
+
+
+def test_a_row_that_the_database_refuses_holds_up_nobody(world: World) -> None:
+    """PostgreSQL refuses NUL in text; SQLite takes it."""
+    customer, case, *_ = family(world)
+    world.crm.put(CUSTOMER, "A2", FIRSTNAME="bad\x00value")
+    bad = world.receive(Key(CUSTOMER, "A2"))
+    good = world.receive(case)
+    world.run()
+    assert world.trigger(good).state == "done"
+    assert world.row(customer) is not None
+    if world.engine.dialect.name == "postgresql":
+        assert world.trigger(bad).attempts == 1
+        assert world.trigger(bad).last_error.startswith("The External CRM refuses the row")

@@ -1,0 +1,161 @@
+"""What holds for every page: safety headers, local assets, forms with a token, plain errors."""
+
+from collections.abc import Iterator
+from typing import NoReturn
+from urllib.parse import urljoin, urlsplit
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from simulator.web import CONTENT_SECURITY_POLICY
+from tests.forms import Browser, Page
+
+PAGES = [
+    "/",
+    *(f"/agent/{path}" for path in ("customers", "cases", "followups", "tasks")),
+    *(f"/agent/{path}/new" for path in ("customers", "cases", "followups", "tasks")),
+    *(f"/agent/{path}/10000000" for path in ("customers", "cases", "followups", "tasks")),
+    *(f"/agent/{path}/10000000/edit" for path in ("customers", "cases", "followups", "tasks")),
+    *(f"/agent/{path}/10000000/delete" for path in ("customers", "cases", "followups", "tasks")),
+    "/deliveries",
+    "/deliveries/1",
+    "/config/integration/crm-triggers",
+    "/config/integration/crm-api",
+    "/nowhere",
+]
+
+
+@pytest.fixture
+def filled(browser: Browser) -> Browser:
+    """One record of each kind, with a foreign address in it, and a delivery."""
+    browser.submit(
+        "/config/integration/crm-triggers", customer_create="https://crm.example.com/trigger"
+    )
+    browser.submit("/agent/customers/new", firstname="Ada", lastname="https://evil.example/")
+    browser.submit("/agent/cases/new", accountnum="10000000", subject="Broken")
+    browser.submit("/agent/followups/new", casenum="10000000", subject="Called")
+    browser.submit(
+        "/agent/tasks/new",
+        accountnum="10000000",
+        subject="Call",
+        middleware_url="https://evil.example/middleware",
+    )
+    return browser
+
+
+def test_no_page_links_or_loads_anything_from_elsewhere(filled: Browser) -> None:
+    for path in PAGES:
+        page = filled.get(path)
+        addresses = page.document.xpath("//@href | //@src | //@action | //@formaction | //@srcset")
+        assert addresses, path
+        for address in addresses:
+            target = urlsplit(urljoin(page.url, address))
+            assert (target.scheme, target.netloc) == ("http", "localhost"), (path, address)
+
+
+def test_every_link_and_asset_of_every_page_is_there(filled: Browser) -> None:
+    seen: dict[str, int] = {}
+    for path in PAGES:
+        page = filled.get(path)
+        for address in page.document.xpath("//a/@href | //link/@href"):
+            if address not in seen:
+                seen[address] = filled.get(address).status
+    assert {address: status for address, status in seen.items() if status != 200} == {}
+    assert "/bootstrap/static/css/bootstrap.min.css" in seen
+    assert "/static/favicon.svg" in seen
+
+
+def test_no_page_needs_inline_style_or_script(filled: Browser) -> None:
+    for path in PAGES:
+        page = filled.get(path)
+        assert page.document.xpath("//style | //script | //@style | //@onclick") == [], path
+        assert page.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
+        assert page.headers["X-Content-Type-Options"] == "nosniff"
+        # A form over https is accepted only with a Referer of this site.
+        assert page.headers["Referrer-Policy"] == "same-origin"
+
+
+def test_every_form_that_changes_something_has_a_token(filled: Browser) -> None:
+    for path in PAGES:
+        for form in filled.get(path).document.forms:
+            assert form.method == "POST"
+            assert form.fields["csrf_token"], path
+
+
+def test_every_input_has_a_name_for_those_who_do_not_see_it(filled: Browser) -> None:
+    for path in PAGES:
+        document = filled.get(path).document
+        labelled = set(document.xpath("//label/@for"))
+        for field in document.xpath("//input[not(@type='hidden')] | //select | //textarea"):
+            assert field.get("id") in labelled or field.get("aria-label"), (path, field.get("name"))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/agent/customers/new",
+        "/agent/customers/1/delete",
+        "/agent/act-as",
+        "/config/integration/crm-triggers",
+        "/config/integration/crm-api",
+        "/deliveries/1/redeliver",
+    ],
+)
+def test_a_form_without_its_token_is_a_page_with_a_sentence(browser: Browser, path: str) -> None:
+    page = browser.post(path, [("firstname", "Ada")])
+    assert page.status == 400
+    assert "The form was not accepted" in page.text
+    assert "Open the form again and send it from there." in page.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/nowhere", 404), ("POST", "/", 405), ("GET", "/agent/act-as", 405)],
+)
+def test_an_error_is_a_page_with_a_sentence(
+    client: FlaskClient, method: str, path: str, status: int
+) -> None:
+    with client.open(path, method=method) as reply:
+        page = Page(path, reply.status_code, reply.data, dict(reply.headers))
+    assert page.status == status
+    assert "To the start page" in page.text
+    assert len(page.document.xpath("//h1")) == 1
+
+
+def test_a_form_that_is_too_large_is_a_page_with_a_sentence(client: FlaskClient) -> None:
+    with client.post("/agent/customers/new", data={"comments": "x" * 3_000_000}) as reply:
+        assert reply.status_code == 413
+        assert "Send less." in reply.text
+
+
+class TestWithABug:
+    """A failure that nobody foresaw."""
+
+    @pytest.fixture
+    def broken(self, app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[FlaskClient]:
+        """The app with a start page that fails."""
+
+        def fail() -> NoReturn:
+            raise RuntimeError("internal detail")
+
+        monkeypatch.setitem(app.view_functions, "web.start", fail)
+        with app.test_client() as client:
+            yield client
+
+    def test_is_a_page_without_a_trace(self, broken: FlaskClient) -> None:
+        with broken.get("/") as reply:
+            assert reply.status_code == 500
+            assert "The simulator failed to do this." in reply.text
+            assert "internal detail" not in reply.text
+            assert "Traceback" not in reply.text
+
+
+def test_the_start_page_shows_the_way(filled: Browser) -> None:
+    page = filled.get("/")
+    assert "1 of 12 boxes are filled" in page.text
+    assert "customers (1), cases (1), follow-ups (1), tasks (1)" in page.text
+    assert "waiting (1), delivered (0), exhausted (0)" in page.text
+    assert {"/config/integration/crm-triggers", "/agent/customers", "/deliveries"} <= set(
+        page.links
+    )
