@@ -6,6 +6,7 @@ CrmApiError
   BadAnswer(reply)            this record's answer cannot be used: counts towards dead
 """
 
+import re
 from collections.abc import Mapping
 from typing import Protocol
 from urllib.parse import urlencode
@@ -20,6 +21,12 @@ from receiver.records import (
     read_reply,
 )
 from receiver.transport import NoAnswer, Reply, Transport
+
+_REFUSAL = re.compile(
+    r"credential|password|user ?name|tenant|api key|log ?in|denied|not (enabled|allowed|permitted)"
+    r"|permission|authori[sz]|\bno right|\brights?\b",
+    re.IGNORECASE,
+)
 
 
 class CrmApiError(Exception):
@@ -61,8 +68,10 @@ class CrmApi:
         transport: Transport,
         base_url: str,
         credentials: Credentials,
-        refused_codes: frozenset[str],
+        refused_codes: frozenset[str] = frozenset(),
     ) -> None:
+        """refused_codes: ERROR_CODEs known to mean refused; nobody has published the list, so
+        a text that speaks of credentials or rights means the same."""
         self._transport = transport
         self._base = base_url.rstrip("/")
         self._credentials = credentials
@@ -79,7 +88,7 @@ class CrmApi:
         try:
             return read_reply(key, reply.body)
         except ApiErrorReply as error:
-            if error.code in self._refused_codes:
+            if error.code in self._refused_codes or _REFUSAL.search(error.text):
                 raise Refused(str(error)) from error
             raise BadAnswer(str(error), _excerpt(reply.body)) from error
         except BadReply as error:

@@ -52,6 +52,12 @@ class RequestsTransport:
         self.max_bytes = max_bytes
         self._verify: str | bool = str(ca) if ca else True
         self._local = threading.local()
+        self._sessions: list[requests.Session] = []
+
+    def close(self) -> None:
+        """Close the connections of all threads; no call may be under way."""
+        for session in self._sessions:
+            session.close()
 
     def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
         """The complete answer within the deadline. Raises NoAnswer."""
@@ -92,6 +98,7 @@ class RequestsTransport:
             session.trust_env = False  # the environment must not redirect or weaken these calls
             for scheme in ("http://", "https://"):
                 session.mount(scheme, _WatchedAdapter())
+            self._sessions.append(session)
         return session
 
 

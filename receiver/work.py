@@ -36,6 +36,7 @@ def run(settings: Settings) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    transport = RequestsTransport(settings.crm_api_timeout_s, settings.crm_api_ca)
     with ThreadPoolExecutor(settings.fetch_threads, "fetch") as pool:
         schedule = SCHEDULES[settings.schedule]
         rng = random.Random()  # noqa: S311 - jitter, not a secret
@@ -46,7 +47,7 @@ def run(settings: Settings) -> None:
             policy=Policy(recheck_after_s=schedule.recheck_after_s),
         )
         heartbeat = partial(_heartbeat, schedule.lease_s / 3)
-        source = _source(settings)
+        source = _source(settings, transport)
         worker = Worker(engine, source, SystemClock(), rng, options, pool.map, heartbeat)
         click.echo(f"Worker reads records from {settings.crm_api_url}.")
         failures = 0
@@ -62,6 +63,7 @@ def run(settings: Settings) -> None:
                 continue
             if not busy:
                 stop.wait(schedule.poll_s)
+    transport.close()
     engine.dispose()
 
 
@@ -86,12 +88,11 @@ def _heartbeat(every_s: float, extend: Callable[[], None]) -> Iterator[None]:
         thread.join()
 
 
-def _source(settings: Settings) -> CrmApi:
+def _source(settings: Settings, transport: RequestsTransport) -> CrmApi:
     credentials = Credentials(
         tenant=settings.tenant,
         username=settings.username,
         password=settings.password.get_secret_value(),
         api_key=settings.api_key.get_secret_value(),
     )
-    transport = RequestsTransport(settings.crm_api_timeout_s, settings.crm_api_ca)
     return CrmApi(transport, settings.crm_api_url, credentials, settings.refused_codes)

@@ -140,10 +140,7 @@ class World:
 
     def row(self, key: Key) -> dict[str, Any] | None:
         """The live row outside, foreign keys included, or None."""
-        table = LIVE_TABLES[key.kind]
-        where = table.c[ID_COLUMN[key.kind]] == key.id
-        found = self.read(lambda s: s.execute(select(table).where(where)).one_or_none())
-        return dict(found._mapping) if found is not None else None
+        return live_row(self.engine, key)
 
     def state(self, key: Key) -> SyncState | None:
         return self.read(lambda s: s.get(SyncState, (key.kind.value, key.id)))
@@ -166,3 +163,12 @@ class World:
                 )
             )
         )
+
+
+def live_row(engine: Engine, key: Key) -> dict[str, Any] | None:
+    """The live row outside, foreign keys included, or None."""
+    table = LIVE_TABLES[key.kind]
+    with read_session(engine) as session:
+        query = select(table).where(table.c[ID_COLUMN[key.kind]] == key.id)
+        found = session.execute(query).one_or_none()
+    return dict(found._mapping) if found is not None else None

@@ -260,12 +260,12 @@ def test_a_commit_wakes_the_dispatcher_without_a_tick(
 def test_what_becomes_due_is_found_by_a_tick(
     sim_settings: Settings, clock: ManualClock, tls_receiver: TlsReceiver
 ) -> None:
-    tls_receiver.will(answer(500))
-    settings = sim_settings.model_copy(update={"tick_s": 0.01})
-    with Simulator(settings, clock=clock) as simulator:
-        one_delivery(simulator.services, tls_receiver.url(""))
-        tls_receiver.next_request()
-        clock.advance(timedelta(hours=1))
+    hour = timedelta(hours=1)
+    with Simulator(sim_settings.model_copy(update={"tick_s": 0.01}), clock=clock) as simulator:
+        with simulator.services.sessions.begin() as session:
+            fill_boxes(session, tls_receiver.url(""))
+            create(session, Kind.CUSTOMER, MORNING + hour)
+        clock.advance(hour)  # wakes nobody
         assert tls_receiver.next_request().target == CREATED
 
 

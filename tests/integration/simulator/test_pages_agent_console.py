@@ -25,9 +25,8 @@ from simulator.services import Services
 from simulator.settings import Settings
 from simulator.triggers.models import Delivery
 from simulator.triggers.urls import BOXES, Kind
+from tests.conftest import MORNING
 from tests.forms import Browser, Page
-
-from .conftest import NOON
 
 FIRST = "10000000"
 
@@ -101,7 +100,7 @@ def test_a_customer_is_created_through_the_form(browser: Browser, services: Serv
     assert (row.comments, row.customertype) == ("first\nsecond", "Partner")
     assert page.field("lastname") == "O'Neill & Söhne"
     assert page.field("addr1country") == "Österreich"
-    assert "2026-05-04 12:30:00 UTC" in page.text
+    assert "2026-03-02 09:00:00 UTC" in page.text
 
 
 def test_every_kind_is_created_edited_and_deleted_through_forms(
@@ -132,7 +131,7 @@ def test_every_kind_is_created_edited_and_deleted_through_forms(
     assert isinstance(case, Case)
     assert isinstance(task, Task)
     assert (case.status, case.closedby, case.subject) == ("Closed", "ag1001", "Broken")
-    assert case.closeddate == NOON + timedelta(minutes=5)
+    assert case.closeddate == MORNING + timedelta(minutes=5)
     assert (task.task_status, task.duedate) == ("Completed", None)
 
     for path in ("followups", "tasks", "cases", "customers"):
@@ -315,7 +314,7 @@ def test_a_record_shows_parents_children_and_versions_as_links(
     assert {f"/agent/cases/{case}", f"/agent/followups/{FIRST}"} <= set(page.links)
     (versions,) = page.document.xpath("//section[@id='versions']")
     row = [cell.text_content() for cell in versions.xpath(".//tbody//td")]
-    assert row == ["1", "2026-05-04 12:30:00 UTC", "Create", "agent", "ag1001"]
+    assert row == ["1", "2026-03-02 09:00:00 UTC", "Create", "agent", "ag1001"]
 
 
 def test_the_acting_agent_is_the_author(
@@ -403,9 +402,11 @@ class TestWithTheSwitchOn:
     """The twelfth box fires under the switch `followup_edit_trigger`."""
 
     @pytest.fixture
-    def app(self, settings: Settings, clock: ManualClock) -> Iterator[Flask]:
+    def app(self, sim_settings: Settings, clock: ManualClock) -> Iterator[Flask]:
         """The app with the switch on."""
-        app = create_app(settings.model_copy(update={"followup_edit_trigger": True}), clock=clock)
+        app = create_app(
+            sim_settings.model_copy(update={"followup_edit_trigger": True}), clock=clock
+        )
         yield app
         app.extensions["crm_simulator"].close()
 

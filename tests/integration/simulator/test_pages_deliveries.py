@@ -50,7 +50,7 @@ def test_the_table_shows_a_waiting_delivery(browser: Browser) -> None:
         "10000000",
         f"{URL}?AccountID=10000000",
         "0",
-        "2026-05-04 12:30:00 UTC",
+        "2026-03-02 09:00:00 UTC",
     ]
     assert {"/deliveries/1", "/agent/customers/10000000"} <= set(page.links)
 
@@ -69,8 +69,8 @@ def test_a_delivery_shows_every_attempt(
     assert rows == [
         [
             "1",
-            "2026-05-04 12:29:58 UTC",
-            "2026-05-04 12:30:00 UTC",
+            "2026-03-02 08:59:58 UTC",
+            "2026-03-02 09:00:00 UTC",
             "500",
             "The receiver answered 500.",
             "<b>boom</b>",
@@ -78,15 +78,15 @@ def test_a_delivery_shows_every_attempt(
         ],
         [
             "2",
-            "2026-05-04 12:30:04 UTC",
-            "2026-05-04 12:30:05 UTC",
+            "2026-03-02 09:00:04 UTC",
+            "2026-03-02 09:00:05 UTC",
             "none",
             "crm.example.com refused the connection.",
             "",
             "2 ms",
         ],
     ]
-    assert "2026-05-04 12:35:05 UTC" in page.text  # the next attempt
+    assert "2026-03-02 09:05:05 UTC" in page.text  # the next attempt
     assert "It is sent by itself when it is due." in page.text
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from simulator import server
 from simulator.certificates import own_certificates
 from simulator.db import DatabaseUnusable
 from simulator.local_crm.models import Agent, ApiAccess
@@ -52,18 +53,25 @@ def test_without_tls_it_serves_http(sim_settings: Settings) -> None:
         assert requests.get(simulator.url, timeout=PATIENCE_S).status_code == 200
 
 
-def test_silent_clients_delay_nobody_and_are_gone_after_stop(sim_settings: Settings) -> None:
+def test_silent_clients_delay_nobody_and_are_hung_up_on_at_stop(
+    sim_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_SILENCE_S", 3600.0)  # nobody is hung up on for being silent
+    simulator = Simulator(sim_settings)
     with nothing_left_behind(), ExitStack() as clients:
-        with Simulator(sim_settings) as simulator:
-            for _ in range(20):
-                clients.enter_context(connect(simulator))
-            shaken_hands = ssl.create_default_context(cafile=str(simulator.ca_path)).wrap_socket(
-                clients.enter_context(connect(simulator)), server_hostname="127.0.0.1"
-            )
-            clients.enter_context(shaken_hands)
-            assert get(simulator).status_code == 200
-        assert shaken_hands.recv(1) == b""  # hung up on, not waited for
-        clients.close()
+        simulator.start()
+        for _ in range(20):
+            clients.enter_context(connect(simulator))
+        trusting = ssl.create_default_context(cafile=str(simulator.ca_path))
+        shaken_hands = clients.enter_context(
+            trusting.wrap_socket(connect(simulator), server_hostname="127.0.0.1")
+        )
+        assert get(simulator).status_code == 200
+        stopping = threading.Thread(target=simulator.stop, daemon=True)
+        stopping.start()
+        stopping.join(PATIENCE_S)
+        assert not stopping.is_alive()
+        assert shaken_hands.recv(1) == b""
 
 
 def test_failed_handshakes_print_nothing(

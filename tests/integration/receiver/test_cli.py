@@ -1,0 +1,166 @@
+"""`crm-receiver` as an operator calls it: what it prints, and with what code it ends."""
+
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import trustme
+
+SECRET = "a-secret-of-24-characters"
+ENV = {
+    "SECRET": SECRET,
+    "CRM_API_URL": "https://127.0.0.1:9",
+    "TENANT": "demo",
+    "USERNAME": "crmapi",
+    "PASSWORD": "hush-hush",
+    "PORT": "0",
+}
+
+
+def run(database: Path, *arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+    """The command in a process of its own; an empty setting is left out."""
+    return subprocess.run(
+        [sys.executable, "-m", "receiver", *arguments],
+        env=environment(database, **settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def environment(database: Path, **settings: str) -> dict[str, str]:
+    own = {**ENV, "DATABASE_URL": f"sqlite:///{database}", **settings}
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("CRM_")}
+    return {**clean, **{f"CRM_RECEIVER_{k}": v for k, v in own.items() if v}}
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    path = tmp_path / "external.db"
+    assert run(path, "migrate").returncode == 0
+    return path
+
+
+def test_migrate_can_be_repeated(database: Path) -> None:
+    again = run(database, "migrate")
+    assert (again.returncode, again.stdout) == (0, "The database is up to date.\n")
+
+
+@pytest.mark.parametrize("command", ["serve", "web", "work", "status"])
+def test_a_database_without_tables_says_which_command(tmp_path: Path, command: str) -> None:
+    done = run(tmp_path / "new.db", command)
+    assert done.returncode == 2
+    assert done.stderr.endswith("Run `crm-receiver migrate`.\n")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"SECRET": ""}, "CRM_RECEIVER_SECRET is not set."),
+        ({"SECRET": "short"}, "CRM_RECEIVER_SECRET must have 16 or more characters"),
+        ({"CRM_API_URL": ""}, "CRM_RECEIVER_CRM_API_URL is not set"),
+        ({"TENANT": ""}, "CRM_RECEIVER_TENANT is not set"),
+        ({"USERNAME": ""}, "CRM_RECEIVER_USERNAME is not set"),
+        ({"PASSWORD": ""}, "CRM_RECEIVER_PASSWORD is not set"),
+        ({"TLS_CERT": "/nowhere.pem"}, "CRM_RECEIVER_TLS_KEY is not set"),
+        ({"CRM_API_CA": "/nowhere.pem"}, "CRM_RECEIVER_CRM_API_CA /nowhere.pem cannot be read"),
+        ({"PORT": "many"}, "CRM_RECEIVER_PORT is not usable"),
+        ({"PORT": "70000"}, "CRM_RECEIVER_PORT is not usable"),
+        ({"SCHEDULE": "lazy"}, "CRM_RECEIVER_SCHEDULE is not usable"),
+        ({"DATABASE_URL": "mysql://x"}, "The database must be SQLite or PostgreSQL"),
+        ({"DATABASE_URL": "nonsense"}, "The database URL is not usable"),
+        (
+            {"DATABASE_URL": "sqlite:////nowhere/x"},
+            "The database sqlite:////nowhere/x cannot",
+        ),
+    ],
+)
+def test_a_half_configured_receiver_says_what_to_set(
+    database: Path, settings: dict[str, str], sentence: str
+) -> None:
+    done = run(database, "serve", **settings)
+    assert done.returncode == 2
+    assert done.stderr.startswith(sentence)
+    assert done.stderr.count("\n") == 1
+    assert "hush-hush" not in done.stderr
+
+
+def test_a_key_that_does_not_fit_its_certificate_is_a_sentence(
+    database: Path, tmp_path: Path
+) -> None:
+    ca = trustme.CA()
+    one, other = ca.issue_cert("127.0.0.1"), ca.issue_cert("127.0.0.1")
+    one.cert_chain_pems[0].write_to_path(tmp_path / "cert")
+    other.private_key_pem.write_to_path(tmp_path / "key")
+    done = run(database, "web", TLS_CERT=str(tmp_path / "cert"), TLS_KEY=str(tmp_path / "key"))
+    assert done.returncode == 2
+    assert "cannot be used: KEY_VALUES_MISMATCH." in done.stderr
+
+
+@pytest.mark.parametrize("command", ["web", "serve"])
+def test_a_port_in_use_is_a_sentence(database: Path, command: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run(database, command, PORT=str(port))
+    assert done.returncode == 2
+    assert f"Port {port} on 127.0.0.1 cannot be used: Address already in use." in done.stderr
+
+
+def test_urls_prints_what_goes_into_which_box(database: Path) -> None:
+    done = run(database, "urls", "--base", "https://crm.example.com/")
+    lines = done.stdout.splitlines()
+    assert len(lines) == 13
+    assert lines[0] == f"Customer Create  https://crm.example.com/8x8/{SECRET}/customer/create"
+    assert lines[-1] == f"or all boxes     https://crm.example.com/8x8/{SECRET}"
+
+
+def test_urls_must_be_https(database: Path) -> None:
+    done = run(database, "urls", "--base", "http://crm.example.com")
+    assert done.returncode == 2
+    assert done.stderr.startswith("--base must begin with https://")
+
+
+def test_status_counts_and_names_what_is_on_hold(database: Path) -> None:
+    with sqlite3.connect(database) as connection:
+        connection.execute(
+            "INSERT INTO receiver_holds VALUES ('tombstones', '2026-03-02T09:00:00.000000+00:00',"
+            " NULL, 'Too many records vanished.')"
+        )
+    connection.close()
+    done = run(database, "status")
+    names = ["received", "waiting", "retrying", "done", "dead", "rejected"]
+    assert done.stdout.splitlines()[:6] == [f"{name:<10} 0" for name in names]
+    assert "on hold    tombstones since 2026-03-02 09:00:00 UTC" in done.stdout
+    resumed = run(database, "tombstones", "resume")
+    assert resumed.stdout == "Tombstones go on; 0 triggers that were held are due now.\n"
+    assert "on hold" not in run(database, "status").stdout
+
+
+def test_serve_ends_both_processes_at_sigterm(database: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "receiver", "serve"],
+        env=environment(database, PORT=str(free_port())),
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as serving:
+        assert serving.stdout is not None
+        said = {serving.stdout.readline()[:8], serving.stdout.readline()[:8]}
+        assert said == {"Receiver", "Worker r"}
+        serving.send_signal(signal.SIGTERM)
+        assert serving.wait(timeout=40) == 0
+    with pytest.raises(ProcessLookupError):  # nobody of the group is left
+        os.killpg(serving.pid, 0)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,149 @@
+"""One call of the CRM API over real sockets: complete within its deadline, or a sentence."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from external_crm.rows import Key, Kind
+from receiver.crm_api import BadAnswer, CrmApi, Refused, Temporary
+from receiver.records import Credentials
+from receiver.transport import NoAnswer, RequestsTransport
+from tests.tls_receiver import (
+    Authority,
+    TlsReceiver,
+    answer,
+    before_tls,
+    drip_in,
+    drip_in_handshake,
+    raw,
+)
+
+DEADLINE_S = 0.4
+
+
+@pytest.fixture
+def transport(receiver_authority: Authority) -> Iterator[RequestsTransport]:
+    transport = RequestsTransport(DEADLINE_S, receiver_authority.path, max_bytes=100_000)
+    yield transport
+    transport.close()
+
+
+def test_a_complete_answer_comes_with_status_and_headers(
+    transport: RequestsTransport, tls_receiver: TlsReceiver
+) -> None:
+    tls_receiver.will(answer(429, "slow down", Retry_After="7"))
+    reply = transport.post(tls_receiver.url(), {"x-api-key": "k"}, b"<COMMAND/>")
+    assert (reply.status, reply.body, reply.headers["retry-after"]) == (429, b"slow down", "7")
+    (request,) = tls_receiver.requests
+    assert (request.method, request.body) == ("POST", b"<COMMAND/>")
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        drip_in("status line"),
+        drip_in("headers"),
+        drip_in("body"),
+        drip_in_handshake(),
+        lambda conversation: conversation.hold(),
+        before_tls(lambda conversation: conversation.hold()),
+    ],
+    ids=["status line", "headers", "body", "handshake", "silence", "silence before TLS"],
+)
+def test_a_reply_that_drips_or_never_comes_is_cut_off(
+    transport: RequestsTransport, tls_receiver: TlsReceiver, reply
+) -> None:
+    tls_receiver.will(reply)
+    with pytest.raises(NoAnswer, match=r"^The CRM API gave no complete answer within 0.4 s\.$"):
+        transport.post(tls_receiver.url(), {}, b"")
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        lambda conversation: conversation.reset(),
+        raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"),
+        raw(b"nonsense"),
+        raw(b""),
+    ],
+    ids=["reset", "truncated", "no HTTP", "closed"],
+)
+def test_a_broken_reply_is_a_sentence(
+    transport: RequestsTransport, tls_receiver: TlsReceiver, reply
+) -> None:
+    tls_receiver.will(reply)
+    with pytest.raises(NoAnswer, match=r"^The CRM API gave no complete answer: .+\.$"):
+        transport.post(tls_receiver.url(), {}, b"")
+
+
+def test_an_answer_without_end_is_not_taken_in(
+    transport: RequestsTransport, tls_receiver: TlsReceiver
+) -> None:
+    tls_receiver.will(answer(200, "x" * 200_000))
+    with pytest.raises(NoAnswer, match=r"larger than 100,000 bytes\.$"):
+        transport.post(tls_receiver.url(), {}, b"")
+
+
+def test_a_redirect_is_not_followed(
+    transport: RequestsTransport, tls_receiver: TlsReceiver
+) -> None:
+    tls_receiver.will(answer(302, Location=tls_receiver.url("/login")))
+    assert transport.post(tls_receiver.url(), {}, b"").status == 302
+    assert len(tls_receiver.requests) == 1
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused(
+    tls_receiver: TlsReceiver, tmp_path: Path
+) -> None:
+    stranger = RequestsTransport(DEADLINE_S, Authority(tmp_path).path)
+    with pytest.raises(NoAnswer, match="CERTIFICATE_VERIFY_FAILED"):
+        stranger.post(tls_receiver.url(), {}, b"")
+    stranger.close()
+
+
+OK = '<WAPI><REPLY STATUS="0" ERROR_STR="" ERROR_CODE="0"></REPLY></WAPI>'
+FAILED = '<WAPI><REPLY STATUS="-1" ERROR_STR="{}" ERROR_CODE="{}"/></WAPI>'
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        (answer(500, "oops"), Temporary),
+        (answer(503), Temporary),
+        (answer(302, Location="/login"), Temporary),
+        (answer(401), Refused),
+        (answer(403), Refused),
+        (answer(200, "<!DOCTYPE html><title>Maintenance</title>"), Temporary),
+        (answer(200, FAILED.format("The password is wrong.", "1002")), Refused),
+        (answer(200, FAILED.format("You have no right to Get a Task.", "77")), Refused),
+        (answer(200, FAILED.format("The value test of the tag x is not valid.", 5)), BadAnswer),
+        (answer(200, "<WAPI>"), BadAnswer),
+        (answer(200, "<WAPI/>"), BadAnswer),
+        (answer(200, ""), BadAnswer),
+    ],
+)  # fmt: skip
+def test_the_api_own_errors_decide(
+    transport: RequestsTransport, tls_receiver: TlsReceiver, reply, error: type[Exception]
+) -> None:
+    api = CrmApi(transport, tls_receiver.url(""), Credentials("t", "u", "p"), frozenset({"1002"}))
+    tls_receiver.will(reply)
+    with pytest.raises(error):
+        api.get(Key(Kind.CASE, "1"))
+
+
+def test_both_endpoints_are_called_as_documented(
+    transport: RequestsTransport, tls_receiver: TlsReceiver
+) -> None:
+    tls_receiver.will(answer(200, OK), answer(200, OK))
+    by_password = Credentials("t", "u", "p")
+    assert CrmApi(transport, tls_receiver.url("/"), by_password).get(Key(Kind.CASE, "1")) is None
+    by_key = Credentials("t", api_key="k")
+    assert CrmApi(transport, tls_receiver.url(""), by_key).get(Key(Kind.CASE, "1")) is None
+    first, second = tls_receiver.requests
+    assert (first.target, second.target) == ("/WAPI/wapi.php", "/cc/v1/wapi")
+    assert first.headers["content-type"] == "application/x-www-form-urlencoded"
+    assert first.body.startswith(b"xml_query=%3CWAPI%3E%3CTENANT%3Et")
+    assert second.headers["content-type"] == "application/xml"
+    assert (second.headers["x-8x8-tenant"], second.headers["x-api-key"]) == ("t", "k")
+    assert second.body.startswith(b'<COMMAND OBJECT="Case" ACTION="GET">')
