@@ -76,6 +76,7 @@ def test_a_database_without_tables_says_which_command(tmp_path: Path, command: s
         ({"SCHEDULE": "lazy"}, "CRM_RECEIVER_SCHEDULE is not usable"),
         ({"DATABASE_URL": "mysql://x"}, "The database must be SQLite or PostgreSQL"),
         ({"DATABASE_URL": "nonsense"}, "The database URL is not usable"),
+        ({"REFUSED_CODES": "1001"}, "CRM_RECEIVER_REFUSED_CODES is not usable"),
         (
             {"DATABASE_URL": "sqlite:////nowhere/x"},
             "The database sqlite:////nowhere/x cannot",
@@ -125,6 +126,22 @@ def test_urls_must_be_https(database: Path) -> None:
     done = run(database, "urls", "--base", "http://crm.example.com")
     assert done.returncode == 2
     assert done.stderr.startswith("--base must begin with https://")
+
+
+@pytest.mark.parametrize(
+    "base", ["https://", "https://a b", "https://a/?x=1", "https://a/#x", "https://a:many"]
+)
+def test_a_base_that_makes_no_url_is_a_sentence(database: Path, base: str) -> None:
+    done = run(database, "urls", "--base", base)
+    assert done.returncode == 2
+    assert done.stderr.startswith("--base must be a server")
+    assert done.stdout == ""
+
+
+def test_help_names_every_setting_with_its_default(database: Path) -> None:
+    told = run(database, "--help").stdout
+    assert "CRM_RECEIVER_PORT\n        Port to listen on. [default: 8802]" in told
+    assert '[default: ["1001"' in told.replace("\n        ", " ")
 
 
 def test_status_counts_and_names_what_is_on_hold(database: Path) -> None:
