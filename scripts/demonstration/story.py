@@ -15,7 +15,7 @@ from random import Random
 
 from scripts.demonstration.agents import Script, perform, set_triggers, sign_in
 from scripts.demonstration.compare import compare
-from scripts.demonstration.console import Console
+from scripts.demonstration.console import Console, PageFailed
 from scripts.demonstration.interrupt import Interrupt
 from scripts.demonstration.known import read_known
 from scripts.demonstration.observe import Figures, delivered_events, observe, open_read_only
@@ -39,6 +39,7 @@ _FAILING_TIMEOUT_S = 15.0
 _SETTLE_TIMEOUT_S = 180.0
 
 _LOOK_EVERY_S = 0.25
+_END_NOTICED_S = 1.0  # that a program has ended is known a moment after its connections break
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,11 @@ class Story:
                 self._work()
                 self._settle()
             yield self._judge()
+        except PageFailed:
+            self._interrupt.pause(_END_NOTICED_S)
+            for program in self._parts.running:
+                program.check()  # why its pages fail says more than that they fail
+            raise
         finally:
             stop_all(self._parts.running)
 
