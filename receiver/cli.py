@@ -69,6 +69,7 @@ def serve() -> None:
     settings.check_web()
     settings.check_work()
     open_engine(settings).dispose()
+    web.reserve(settings.host, settings.port).close()  # before a worker starts to work
     sys.exit(supervisor.serve())
 
 

@@ -1,11 +1,13 @@
 """`crm-receiver` as an operator calls it: what it prints, and with what code it ends."""
 
+import contextlib
 import os
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -109,8 +111,11 @@ def test_a_port_in_use_is_a_sentence(database: Path, command: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = run(database, command, PORT=str(port))
-    assert done.returncode == 2
-    assert f"Port {port} on 127.0.0.1 cannot be used: Address already in use." in done.stderr
+    assert (done.returncode, done.stdout) == (2, "")  # no worker was started either
+    assert done.stderr == (
+        f"Port {port} on 127.0.0.1 cannot be used: Address already in use. "
+        "End what listens there, or set CRM_RECEIVER_PORT.\n"
+    )
 
 
 def test_urls_prints_what_goes_into_which_box(database: Path) -> None:
@@ -158,6 +163,28 @@ def test_serve_ends_both_processes_at_sigterm(database: Path) -> None:
         assert serving.wait(timeout=40) == 0
     with pytest.raises(ProcessLookupError):  # nobody of the group is left
         os.killpg(serving.pid, 0)
+
+
+def test_silent_clients_do_not_keep_others_out(database: Path) -> None:
+    """As many as the web process lets in at a time, and not a byte from any of them."""
+    port = free_port()
+    with (
+        subprocess.Popen(
+            [sys.executable, "-m", "receiver", "web"],
+            env=environment(database, PORT=str(port), WEB_THREADS="1"),
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as web,
+        contextlib.ExitStack() as silent,
+    ):
+        assert web.stdout is not None
+        assert web.stdout.readline().startswith("Receiver listens")
+        for _ in range(10):
+            silent.enter_context(socket.create_connection(("127.0.0.1", port)))
+        url = f"http://127.0.0.1:{port}/8x8/{SECRET}?AccountID=1"
+        with urllib.request.urlopen(url, timeout=30) as response:
+            assert response.status == 200
+        web.terminate()
 
 
 def free_port() -> int:
