@@ -1,13 +1,14 @@
 """Engines, sessions, instants and migrations, for this package's tables and the receiver's.
 
-In: a SQLAlchemy URL. Out: an engine on SQLite (WAL, synchronous=FULL, writers queue up) or on
-PostgreSQL (READ COMMITTED, bounded waits). Killed in a migration: each runs in a transaction,
-so the database is at one revision or the next.
+In: a SQLAlchemy URL. Out: an engine on SQLite (WAL, synchronous=FULL, writers queue up, a file
+that was deleted or replaced is noticed) or on PostgreSQL (READ COMMITTED, bounded waits). Killed
+in a migration: each runs in a transaction, so the database is at one revision or the next.
 
     DatabaseUnusable    the database cannot be reached or opened
       NotMigrated       its tables are not at the revision that this version needs
 """
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -21,8 +22,9 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import DateTime, Dialect, Engine, Text, create_engine, event, make_url
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, NoSuchModuleError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 
@@ -78,6 +80,7 @@ def make_engine(url: str) -> Engine:
             engine = create_engine(url, hide_parameters=True, connect_args={"timeout": 5})
             event.listen(engine, "connect", _configure_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
+            _give_up_lost_files(engine)
             return engine
         if backend == "postgresql":
             options = "-c lock_timeout=5000 -c statement_timeout=60000"
@@ -171,9 +174,11 @@ def first_line(error: object) -> str:
 
 
 def database_file(engine: Engine) -> Path | None:
-    """The SQLite file, or None elsewhere."""
+    """The SQLite file, or None elsewhere and in memory."""
     name = engine.url.database
-    return Path(name) if engine.dialect.name == "sqlite" and name else None
+    if engine.dialect.name != "sqlite" or not name or name == ":memory:":
+        return None
+    return Path(name)
 
 
 @contextmanager
@@ -197,6 +202,43 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # SQLAlchemy's begin event below decides
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _give_up_lost_files(engine: Engine) -> None:
+    """SQLite goes on writing into a file that was deleted or replaced, and all of it is lost.
+
+    A connection whose file is no longer the one at its path is not used again, and where there
+    was a file once, no empty one is created in its place.
+    """
+    path = database_file(engine)
+    if path is None:
+        return
+    seen: set[tuple[int, int]] = set()
+
+    def refuse_to_create(*_: Any) -> None:
+        if seen and not path.exists():
+            raise sqlite3.OperationalError("the database file is gone")
+
+    def remember(_connection: Any, record: ConnectionPoolEntry) -> None:
+        identity = record.info["file"] = _identity(path)
+        seen.update([identity] if identity else [])
+
+    def compare(_connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
+        if record.info["file"] != _identity(path):
+            raise DisconnectionError("The database file is not the one that was opened.")
+
+    event.listen(engine, "do_connect", refuse_to_create)
+    event.listen(engine, "connect", remember)
+    event.listen(engine, "checkout", compare)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Device and inode, or None where there is no such file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _begin_sqlite(connection: Connection) -> None:

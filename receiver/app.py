@@ -36,6 +36,7 @@ def create_app(settings: Settings, engine: Engine, clock: Clock | None = None) -
         secret=settings.secret.get_secret_value(),
     )
     app.config["MAX_CONTENT_LENGTH"] = 64 * 1024
+    app.url_map.merge_slashes = False  # a doubled slash would be answered with a redirect
     app.register_blueprint(endpoint.blueprint)
     app.register_error_handler(Exception, _plain_error)
     return app
@@ -45,6 +46,8 @@ def _plain_error(error: Exception) -> Response:
     """A sentence instead of a page or a trace; the path is never logged, it holds the secret."""
     if isinstance(error, HTTPException):
         status = error.code or 500
+        if status == 405:
+            return endpoint.wrong_method()
         sentence = "There is nothing here." if status == 404 else str(error.description)
         return endpoint.answer(status, sentence)
     log.error("failed", error=type(error).__name__, exc_info=error)

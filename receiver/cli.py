@@ -94,6 +94,7 @@ def serve() -> None:
     settings.check_web()
     settings.check_work()
     open_engine(settings).dispose()
+    web.reserve(settings.host, settings.port).close()  # before a worker starts to work
     sys.exit(supervisor.serve())
 
 

@@ -15,6 +15,7 @@ from typing import Any, cast
 from sqlalchemy import (
     ColumnElement,
     CursorResult,
+    Result,
     Select,
     delete,
     func,
@@ -23,6 +24,7 @@ from sqlalchemy import (
     tuple_,
     update,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from external_crm.counter import draw
@@ -217,26 +219,25 @@ def hold(
     session: Session, name: str, reason: str, now: datetime, until: datetime | None = None
 ) -> bool:
     """Stop something, or keep it stopped until later; whether it was going on before."""
-    row = session.get(Hold, name)
-    if row is not None:
-        row.until, row.reason = until, reason
+    kept = update(Hold).where(Hold.name == name).values(until=until, reason=reason)
+    if _count(session.execute(kept)):
         return False
-    session.add(Hold(name=name, since=now, until=until, reason=reason))
+    # Another worker may stop the same at the same time.
+    on_postgresql = session.get_bind().dialect.name == "postgresql"
+    into = postgresql.insert if on_postgresql else sqlite.insert
+    row = {"name": name, "since": now, "until": until, "reason": reason}
+    session.execute(into(Hold).on_conflict_do_nothing(), [row])
     return True
 
 
 def resume(session: Session, name: str) -> bool:
     """Let it go on; whether it was stopped."""
-    row = session.get(Hold, name)
-    if row is None:
-        return False
-    session.delete(row)
-    return True
+    return _count(session.execute(delete(Hold).where(Hold.name == name))) > 0
 
 
-def get_hold(session: Session, name: str) -> Hold | None:
-    """What is stopped under this name, or None; locked where it is there."""
-    return session.scalar(select(Hold).where(Hold.name == name).with_for_update())
+def is_on_hold(session: Session, name: str) -> bool:
+    """Whether something is stopped. Not locked: others lock holds after their records."""
+    return session.scalar(select(Hold.name).where(Hold.name == name)) is not None
 
 
 def has_held(session: Session) -> bool:
@@ -296,6 +297,10 @@ def _update(session: Session, which: Select[int], **values: object) -> int:
         .values(**values)
         .execution_options(synchronize_session=False)
     )
+    return _count(result)
+
+
+def _count(result: Result[Any]) -> int:
     return int(cast("CursorResult[Any]", result).rowcount)
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import click
 from granian import Granian
-from granian.constants import Interfaces, SSLProtocols
+from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
@@ -43,6 +43,7 @@ def run(settings: Settings) -> None:
         address=settings.host,
         port=port,
         interface=Interfaces.WSGI,
+        http=HTTPModes.http1,  # while it guesses the version, granian waits for ever
         workers=1,
         blocking_threads=settings.web_threads,
         backpressure=settings.web_threads * 8,

@@ -218,7 +218,7 @@ class Worker:
             if row.is_delete and row.cause == "trigger" and not row.cascaded
         ]
         doubtful = any(isinstance(read, NotFound) and not read.explained for read in reads)
-        stopped = doubtful and inbox.get_hold(session, TOMBSTONES) is not None
+        stopped = doubtful and inbox.is_on_hold(session, TOMBSTONES)
         batch = Batch(
             reads=tuple(reads),
             now=now,
@@ -258,10 +258,11 @@ class Worker:
                     self._fail(session, row, ticket, answer.error, now)
                 elif verdict.outcome not in FINISHING:
                     self._put_back(session, row, fetched, applied, verdict, now)
-                elif answer.row is None and (parent := _failed_parent(fetched, fetch)) is not None:
-                    # The record is gone, but a parent that only its trigger names is not read yet.
+                elif answer.row is None and (parent := _open_parent(fetched, applied, fetch)):
+                    # The record is gone, but a parent that only its trigger names is not out yet.
                     due_at = self._later(row.postponed + 1, now)
-                    inbox.postpone(session, row, ticket, due_at, f"{parent} could not be read.")
+                    reason = f"{parent} could not be brought out."
+                    inbox.postpone(session, row, ticket, due_at, reason)
                 else:
                     finished[verdict.outcome].append(row)
         for outcome, rows in finished.items():
@@ -344,7 +345,7 @@ class Worker:
             )
             if inbox.hold(session, TOMBSTONES, reason, now):
                 log.error("tombstones stopped", reason=reason)
-        elif session.get(Hold, TOMBSTONES) is not None and not inbox.has_held(session):
+        elif inbox.is_on_hold(session, TOMBSTONES) and not inbox.has_held(session):
             inbox.resume(session, TOMBSTONES)
             log.info("tombstones resumed", reason="No record is held any more.")
 
@@ -362,10 +363,14 @@ class Worker:
             log.warning("lease kept", ticket=claim.ticket, reason="The database does not answer.")
 
 
-def _failed_parent(fetched: Fetched, fetch: Fetch) -> Key | None:
-    answers = fetched.answers
-    parents = (p for p in hinted_parents(fetch) if p in answers)
-    return next((parent for parent in parents if answers[parent].error is not None), None)
+def _open_parent(fetched: Fetched, applied: Applied, fetch: Fetch) -> Key | None:
+    """A parent, as the triggers name it, that was asked for and is neither out nor not found."""
+    for parent in hinted_parents(fetch):
+        if parent in fetched.answers:
+            verdict = applied.verdicts.get(parent)
+            if verdict is None or verdict.outcome in (Outcome.PARENT_PENDING, Outcome.OVERTAKEN):
+                return parent
+    return None
 
 
 def _only(fetched: Fetched, fetch: Fetch) -> Fetched:

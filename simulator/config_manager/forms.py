@@ -23,7 +23,7 @@ from simulator.local_crm.first_start import ALL_RIGHTS
 from simulator.local_crm.models import Agent, ApiAccess
 from simulator.triggers.urls import BOXES, Event, Kind, check_configured_url
 
-LONGEST_TEXT = 255  # of user name, tenant, password and key; nothing public says how long
+LONGEST_TEXT = 255  # of user name, tenant, password and key; no limit is public
 
 
 def box_name(kind: Kind, event: Event) -> str:

@@ -81,12 +81,13 @@ class Mix:
     api_error: float
     sender_death: float
     worker_death: float
+    worker_stall: float
     edit_during_read: float
 
     @classmethod
     def draw(cls, rng: random.Random) -> "Mix":
         """Each fault is absent, rare or frequent."""
-        return cls(*(rng.choice((0.0, 0.05, 0.3)) for _ in range(7)))
+        return cls(*(rng.choice((0.0, 0.05, 0.3)) for _ in range(8)))
 
 
 class World:
@@ -96,6 +97,8 @@ class World:
         self.seed = seed
         self.rng = random.Random(seed)
         self.mix = Mix.draw(self.rng)
+        self.creating = self.rng.choice((0.15, 0.4))
+        self.editing = self.rng.choice((0.3, 0.7))
         self.faulty = True
         self.fired: Counter[str] = Counter()
         self.clock = ManualClock(START)
@@ -106,12 +109,14 @@ class World:
         self.sending: list[tuple[Dispatcher, ClaimedDelivery, Outcome | None]] = []
         self.workers = [self._worker() for _ in range(3)]
         self.working: dict[Worker, Claim | Fetched] = {}
+        self.asleep: dict[Worker, int] = {}  # until which step
+        self.steps = 0
         self.reading = 0  # how many reads are under way, one inside the other
         self.versions = 0
         self.shown: dict[Key, int] = {}
         self.removed: set[Key] = set()
 
-    def run(self, steps: int = 120) -> None:
+    def run(self, steps: int = 150) -> None:
         """Play, let faults stop, settle, compare. Raises Violation."""
         with self.local_sessions.begin() as session:
             fill_boxes(session, "https://receiver.test/8x8/secret")
@@ -130,8 +135,9 @@ class World:
 
     def step(self) -> None:
         """One random thing happens."""
+        self.steps += 1
         steps = (self.act, self.begin_sending, self.go_on_sending, self.work, self.pass_time)
-        self.rng.choices(steps, weights=(5, 4, 8, 14, 3))[0]()
+        self.rng.choices(steps, weights=(6, 5, 10, 16, 2))[0]()
 
     def act(self) -> None:
         """An agent creates, edits or deletes a record."""
@@ -139,12 +145,13 @@ class World:
             alive = {kind: list(session.scalars(select(MODELS[kind]))) for kind in Kind}
             choice = self.rng.random()
             records = [(kind, record) for kind in Kind for record in alive[kind]]
-            if choice < 0.45 or len(records) < 3:
+            if choice < self.creating or len(records) < 3:
                 self._create(session, alive)
                 return
-            kind, record = self.rng.choice(records)
+            # Often the same record again, so that reads of it overlap.
+            kind, record = self.rng.choice(records[-2:] if self.rng.random() < 0.5 else records)
             number = str(getattr(record, NUMBER_COLUMN[kind]))
-            if choice < 0.8 and kind in VERSION:
+            if choice < self.creating + self.editing and kind in VERSION:
                 values = {VERSION[kind]: self._next_version()}
                 changes.edit(session, kind, number, values, AGENT, self.clock.now())
             else:
@@ -169,13 +176,20 @@ class World:
             sender.record(claimed, outcome)
 
     def work(self) -> None:
-        """One worker does its next phase: claim (T5), fetch, or apply (T6)."""
-        worker = self.rng.choice(self.workers)
+        """One worker does its next phase: claim (T5), fetch, or apply (T6); now and then it
+        stops in between for so long that others overtake it.
+        """
+        awake = [w for w in self.workers if self.asleep.get(w, 0) <= self.steps]
+        if not awake:
+            return
+        worker = self.rng.choice(awake)
         self._work(worker)
+        if worker in self.working and self._fault("worker_stall"):
+            self.asleep[worker] = self.steps + self.rng.randint(8, 40)
 
     def pass_time(self) -> None:
         """A while goes by; now and then so long that leases run out."""
-        self.clock.advance(timedelta(seconds=self.rng.choice((0.2, 1, 3, 10, 25, 45))))
+        self.clock.advance(timedelta(seconds=self.rng.choice((0.2, 0.5, 1, 3, 8, 45))))
 
     def _work(self, worker: Worker) -> bool:
         held = self.working.pop(worker, None)

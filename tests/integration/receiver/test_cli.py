@@ -1,15 +1,20 @@
 """`crm-receiver` as an operator calls it: what it prints, and with what code it ends."""
 
+import contextlib
 import os
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
 import trustme
+from click.testing import CliRunner, Result
+
+from receiver.cli import main
 
 SECRET = "a-secret-of-24-characters"
 ENV = {
@@ -22,40 +27,35 @@ ENV = {
 }
 
 
-def run(database: Path, *arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
-    """The command in a process of its own; an empty setting is left out."""
-    return subprocess.run(
-        [sys.executable, "-m", "receiver", *arguments],
-        env=environment(database, **settings),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def run(database: Path, *arguments: str, **settings: str) -> Result:
+    """The command, in this process; an empty setting is left out."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("CRM_")]:
+            patch.delenv(name)
+        return CliRunner().invoke(main, list(arguments), env=receiver_settings(database, settings))
 
 
-def environment(database: Path, **settings: str) -> dict[str, str]:
+def receiver_settings(database: Path, settings: dict[str, str]) -> dict[str, str]:
     own = {**ENV, "DATABASE_URL": f"sqlite:///{database}", **settings}
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("CRM_")}
-    return {**clean, **{f"CRM_RECEIVER_{k}": v for k, v in own.items() if v}}
+    return {f"CRM_RECEIVER_{name}": value for name, value in own.items() if value}
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
     path = tmp_path / "external.db"
-    assert run(path, "migrate").returncode == 0
+    assert run(path, "migrate").exit_code == 0
     return path
 
 
 def test_migrate_can_be_repeated(database: Path) -> None:
     again = run(database, "migrate")
-    assert (again.returncode, again.stdout) == (0, "The database is up to date.\n")
+    assert (again.exit_code, again.stdout) == (0, "The database is up to date.\n")
 
 
 @pytest.mark.parametrize("command", ["serve", "web", "work", "status"])
 def test_a_database_without_tables_says_which_command(tmp_path: Path, command: str) -> None:
     done = run(tmp_path / "new.db", command)
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert done.stderr.endswith("Run `crm-receiver migrate`.\n")
     assert done.stderr.count("\n") == 1
 
@@ -87,7 +87,7 @@ def test_a_half_configured_receiver_says_what_to_set(
     database: Path, settings: dict[str, str], sentence: str
 ) -> None:
     done = run(database, "serve", **settings)
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert done.stderr.startswith(sentence)
     assert done.stderr.count("\n") == 1
     assert "hush-hush" not in done.stderr
@@ -101,7 +101,7 @@ def test_a_key_that_does_not_fit_its_certificate_is_a_sentence(
     one.cert_chain_pems[0].write_to_path(tmp_path / "cert")
     other.private_key_pem.write_to_path(tmp_path / "key")
     done = run(database, "web", TLS_CERT=str(tmp_path / "cert"), TLS_KEY=str(tmp_path / "key"))
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert "cannot be used: KEY_VALUES_MISMATCH." in done.stderr
 
 
@@ -110,8 +110,11 @@ def test_a_port_in_use_is_a_sentence(database: Path, command: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = run(database, command, PORT=str(port))
-    assert done.returncode == 2
-    assert f"Port {port} on 127.0.0.1 cannot be used: Address already in use." in done.stderr
+    assert (done.exit_code, done.stdout) == (2, "")  # no worker was started either
+    assert done.stderr == (
+        f"Port {port} on 127.0.0.1 cannot be used: Address already in use. "
+        "End what listens there, or set CRM_RECEIVER_PORT.\n"
+    )
 
 
 def test_urls_prints_what_goes_into_which_box(database: Path) -> None:
@@ -124,7 +127,7 @@ def test_urls_prints_what_goes_into_which_box(database: Path) -> None:
 
 def test_urls_must_be_https(database: Path) -> None:
     done = run(database, "urls", "--base", "http://crm.example.com")
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert done.stderr.startswith("--base must begin with https://")
 
 
@@ -163,7 +166,7 @@ def test_status_counts_and_names_what_is_on_hold(database: Path) -> None:
 def test_serve_ends_both_processes_at_sigterm(database: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "receiver", "serve"],
-        env=environment(database, PORT=str(free_port())),
+        env=os.environ | receiver_settings(database, {"PORT": str(free_port())}),
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
@@ -175,6 +178,28 @@ def test_serve_ends_both_processes_at_sigterm(database: Path) -> None:
         assert serving.wait(timeout=40) == 0
     with pytest.raises(ProcessLookupError):  # nobody of the group is left
         os.killpg(serving.pid, 0)
+
+
+def test_silent_clients_do_not_keep_others_out(database: Path) -> None:
+    """As many as the web process lets in at a time, and not a byte from any of them."""
+    port = free_port()
+    with (
+        subprocess.Popen(
+            [sys.executable, "-m", "receiver", "web"],
+            env=os.environ | receiver_settings(database, {"PORT": str(port), "WEB_THREADS": "1"}),
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as web,
+        contextlib.ExitStack() as silent,
+    ):
+        assert web.stdout is not None
+        assert web.stdout.readline().startswith("Receiver listens")
+        for _ in range(10):
+            silent.enter_context(socket.create_connection(("127.0.0.1", port)))
+        url = f"http://127.0.0.1:{port}/8x8/{SECRET}?AccountID=1"
+        with urllib.request.urlopen(url, timeout=30) as response:
+            assert response.status == 200
+        web.terminate()
 
 
 def free_port() -> int:

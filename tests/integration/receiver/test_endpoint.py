@@ -1,14 +1,17 @@
 """The trigger URLs, called in-process; what is answered and what is kept."""
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import structlog
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, event, select
 
 from external_crm.db import read_session
-from receiver import inbox
+from receiver import inbox, logs
 from receiver.app import create_app
 from receiver.models import InboxTrigger, Reject
 from receiver.settings import Settings
@@ -98,11 +101,36 @@ def test_a_wrong_secret_finds_nothing_and_leaves_nothing(
     assert rejects(engine) == []
 
 
-@pytest.mark.parametrize("method", ["HEAD", "PUT", "DELETE", "PATCH"])
-def test_other_methods_are_not_allowed(client: FlaskClient, engine: Engine, method: str) -> None:
-    response = client.open(f"/8x8/{SECRET}?AccountID=1", method=method)
-    assert response.status_code == 405
+@pytest.mark.parametrize("box", ["", "/case/edit"])
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "TRACE"])
+def test_other_methods_are_not_allowed(
+    client: FlaskClient, engine: Engine, method: str, box: str
+) -> None:
+    response = client.open(f"/8x8/{SECRET}{box}?AccountID=1", method=method)
+    assert (response.status_code, response.headers["Allow"]) == (405, "GET, POST")
     assert rows(engine) == []
+
+
+@pytest.mark.parametrize("path", [f"/8x8//{SECRET}", f"/8x8/x/../{SECRET}", f"/8x8/{SECRET}//"])
+def test_an_odd_path_is_never_answered_with_a_redirect(client: FlaskClient, path: str) -> None:
+    response = client.get(f"{path}?AccountID=1")
+    assert response.status_code in (400, 404)
+    assert "Location" not in response.headers
+
+
+def test_a_url_pasted_twice_is_kept_without_its_secret(client: FlaskClient, engine: Engine) -> None:
+    url = f"/8x8/{SECRET}/case/edit"
+    assert client.get(f"{url}{url}?x={url}").status_code == 400
+    (kept,) = rejects(engine)
+    assert kept.line == "case/edit/8x8/SECRET/case/edit?x=/8x8/SECRET/case/edit"
+
+
+def test_control_characters_in_the_path_are_kept_as_they_came(
+    client: FlaskClient, engine: Engine
+) -> None:
+    assert client.get(f"/8x8/{SECRET}/case%00%1b/edit?AccountID=1").status_code == 400
+    (kept,) = rejects(engine)
+    assert kept.line == "case%00%1B/edit?AccountID=1"
 
 
 @pytest.fixture
@@ -122,6 +150,35 @@ def test_a_store_that_cannot_be_written_is_503_with_retry_after(locked: Engine) 
     assert "Call again" in response.text
 
 
+def test_a_deleted_database_is_503_and_the_one_put_back_is_used(
+    sqlite: Engine, tmp_path: Path
+) -> None:
+    """SQLite itself would go on writing into the deleted file, and the 200 would be a lie."""
+    client = create_app(SETTINGS, sqlite).test_client()
+    path, away = tmp_path / "external_crm.db", tmp_path / "away"
+    assert client.get(f"/8x8/{SECRET}?AccountID=1").status_code == 200
+    path.rename(away)
+    for _ in range(2):
+        response = client.get(f"/8x8/{SECRET}?AccountID=2")
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
+    assert not path.exists()  # an empty one would look like a fresh start
+    away.rename(path)
+    assert client.get(f"/8x8/{SECRET}?AccountID=3").status_code == 200
+    assert [row.record_id for row in rows(sqlite)] == ["1", "3"]
+
+
+def test_a_database_that_was_replaced_is_noticed(
+    sqlite: Engine, sqlite_template: Path, tmp_path: Path
+) -> None:
+    client = create_app(SETTINGS, sqlite).test_client()
+    assert client.get(f"/8x8/{SECRET}?AccountID=1").status_code == 200
+    for suffix in ("", "-wal", "-shm"):
+        (tmp_path / f"external_crm.db{suffix}").unlink(missing_ok=True)
+    shutil.copy(sqlite_template, tmp_path / "external_crm.db")
+    assert client.get(f"/8x8/{SECRET}?AccountID=2").status_code == 200
+    assert [row.record_id for row in rows(sqlite)] == ["2"]
+
+
 def test_no_secret_in_any_log(client: FlaskClient, capfd: pytest.CaptureFixture[str]) -> None:
     client.get(f"/8x8/{SECRET}?AccountID=1")
     client.get(f"/8x8/{SECRET}?AccountID=")
@@ -130,3 +187,23 @@ def test_no_secret_in_any_log(client: FlaskClient, capfd: pytest.CaptureFixture[
     out, err = capfd.readouterr()
     assert "stored" in out + err
     assert SECRET not in out + err
+
+
+@pytest.mark.parametrize("log_format", ["console", "json"])
+def test_a_failure_of_our_own_is_a_sentence_and_its_trace_holds_no_secret(
+    client: FlaskClient,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    log_format: str,
+) -> None:
+    monkeypatch.setattr("receiver.endpoint.parse", lambda *_: {}["no such key"])
+    logs.configure(log_format)
+    try:
+        response = client.get(f"/8x8/{SECRET}?AccountID=1")
+    finally:
+        structlog.reset_defaults()
+    assert (response.status_code, response.text.count("\n")) == (500, 1)
+    err = capfd.readouterr().err
+    assert "Traceback" in err
+    assert "no such key" in err
+    assert SECRET not in err

@@ -1,6 +1,8 @@
 """The rules that carry the correctness, each acted through inbox rows and seen in rows outside."""
 
 import itertools
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -363,6 +365,23 @@ def test_the_parents_of_a_record_that_is_gone_already_are_brought_out(world: Wor
     assert world.row(customer) is not None
 
 
+def test_a_lost_child_waits_while_a_grandparent_cannot_be_read(world: World) -> None:
+    _, case, followup, _ = family(world)
+    world.crm.remove(followup)
+    grandparent = world.crm.put(CUSTOMER, "A2")
+    world.crm.put(CASE, "C1", ACCOUNTNUM="A2")  # moved, which no trigger has said yet
+    world.crm.errors[grandparent] = Temporary("The CRM API answered with HTTP 503.")
+    row_id = world.receive(followup, Event.DELETE, case="C1")
+    world.run()
+    world.clock.advance(30)
+    world.run()
+    assert world.trigger(row_id).state == "waiting"
+    assert world.trigger(row_id).attempts == 0
+    del world.crm.errors[grandparent]
+    world.run_until_idle()
+    assert world.row(case)["customer_ref"] == "A2"
+
+
 # --- the guard ----------------------------------------------------------------------------------
 
 
@@ -485,6 +504,23 @@ def test_refused_credentials_stop_claiming_until_a_probe_gets_through(world: Wor
     world.run_until_idle()
     assert all(world.row(key) is not None for key in keys)
     assert all(row.attempts == 0 for row in world.inbox())
+    assert world.read(lambda s: s.get(Hold, "credentials")) is None
+
+
+def test_workers_that_are_refused_at_the_same_time_stop_and_go_on_together(world: World) -> None:
+    together = threading.Barrier(4)
+
+    def stop_and_resume(_number: int) -> None:
+        for change in (
+            lambda s: inbox.hold(s, "credentials", "The password is wrong.", world.clock.now()),
+            lambda s: inbox.resume(s, "credentials"),
+        ):
+            together.wait(30)
+            with session_factory(world.engine).begin() as session:
+                change(session)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(stop_and_resume, range(4)))
     assert world.read(lambda s: s.get(Hold, "credentials")) is None
 
 
