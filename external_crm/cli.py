@@ -1,16 +1,22 @@
 """`external-crm`: its tables and its dashboard. Exit codes: 0 done, 2 set-up wrong."""
 
+import signal
+import socket
 import sys
 from typing import Any
 
 import click
-import structlog
 from pydantic import ValidationError
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from external_crm import logs
 from external_crm.app import create_app
 from external_crm.db import MIGRATIONS, DatabaseUnusable, NotMigrated, make_engine
 from external_crm.settings import Settings
+
+
+class PortUnusable(Exception):
+    """The dashboard cannot listen where it should; the message says what to do."""
 
 
 class SentenceGroup(click.Group):
@@ -26,8 +32,10 @@ class SentenceGroup(click.Group):
                 f"EXTERNAL_CRM_{str(first['loc'][0]).upper()} is not usable: {first['msg']}.",
                 err=True,
             )
-        except DatabaseUnusable as error:
+        except (NotMigrated, PortUnusable) as error:
             click.echo(str(error), err=True)
+        except DatabaseUnusable as error:
+            click.echo(f"{error} It is set by EXTERNAL_CRM_DATABASE_URL.", err=True)
         sys.exit(2)
 
 
@@ -43,7 +51,10 @@ def main() -> None:
 
 @main.command()
 def migrate() -> None:
-    """Create the tables or bring them up to date; harmless to repeat."""
+    """Create or update the tables.
+
+    Harmless to repeat; `crm-receiver migrate` does it too.
+    """
     engine = make_engine(Settings().database_url)
     MIGRATIONS.upgrade(engine)
     engine.dispose()
@@ -54,8 +65,11 @@ def migrate() -> None:
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.")
 def serve(host: str | None, port: int | None) -> None:
-    """Serve the dashboard: pages without a login, so keep it on loopback or behind one."""
-    _configure_logs()
+    """Serve the dashboard.
+
+    Its pages ask for no login, so keep it on loopback or behind one.
+    """
+    logs.configure()
     settings = Settings()
     host, port = host or settings.host, settings.port if port is None else port
     engine = make_engine(settings.database_url)
@@ -63,18 +77,19 @@ def serve(host: str | None, port: int | None) -> None:
         MIGRATIONS.check(engine)
     except NotMigrated as error:
         raise NotMigrated(f"{error} Run `external-crm migrate`.") from None
-    try:
+    with _listen(host, port) as listening:
+        port = listening.getsockname()[1]
         server = make_server(
-            host, port, create_app(engine), threaded=True, request_handler=_QuietHandler
+            host,
+            port,
+            create_app(engine),
+            threaded=True,
+            request_handler=_QuietHandler,
+            fd=listening.fileno(),  # werkzeug keeps a duplicate
         )
-    except (OSError, SystemExit):
-        # werkzeug answers a port in use with prints and SystemExit.
-        raise DatabaseUnusable(
-            f"Port {port} on {host} cannot be used. End what listens there, or choose another "
-            "with --port."
-        ) from None
-    click.echo(f"Dashboard listens on http://{host}:{server.server_port}.")
     try:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as at Ctrl-C
+        click.echo(f"Dashboard listens on http://{host}:{port}.")
         server.serve_forever()
     except KeyboardInterrupt:
         pass
@@ -83,18 +98,21 @@ def serve(host: str | None, port: int | None) -> None:
         engine.dispose()
 
 
-def _configure_logs() -> None:
-    """Events on standard error. A plain trace: the default one shows local variables, and so
-    customers' data."""
-    plain = structlog.dev.plain_traceback
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; werkzeug's own answer to a port in use is prints and SystemExit."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen()
+        return listening
+    except OSError as error:
+        listening.close()
+        raise PortUnusable(
+            f"Port {port} on {host} cannot be used: {error.strerror}. End what listens there, or "
+            "choose another with --port or EXTERNAL_CRM_PORT."
+        ) from None
 
 
 class _QuietHandler(WSGIRequestHandler):

@@ -91,7 +91,10 @@ def make_engine(url: str) -> Engine:
                 connect_args={"connect_timeout": 2, "options": options},
             )
     except (ArgumentError, NoSuchModuleError) as error:
-        raise DatabaseUnusable(f"The database URL is not usable: {error}") from error
+        raise DatabaseUnusable(
+            "The database URL is not usable. "
+            "Use sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME."
+        ) from error
     except ModuleNotFoundError as error:
         raise DatabaseUnusable(
             f"The driver for this database is not installed ({error.name}). "

@@ -1,15 +1,26 @@
 """`crm-receiver`: run it, set it up, look into it. Exit codes: 0 done, 1 failed, 2 set-up wrong."""
 
+import json
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
 from sqlalchemy.exc import SQLAlchemyError
 
 from external_crm.db import MIGRATIONS as EXTERNAL_CRM_MIGRATIONS
-from external_crm.db import DatabaseUnusable, first_line, make_engine, read_session, session_factory
+from external_crm.db import (
+    DatabaseUnusable,
+    NotMigrated,
+    first_line,
+    make_engine,
+    read_session,
+    session_factory,
+)
 from external_crm.rows import Kind
 from receiver import inbox, logs, supervisor, web, work
 from receiver.app import open_engine
@@ -28,8 +39,11 @@ class SentenceGroup(click.Group):
         """Run the command."""
         try:
             return super().invoke(ctx)
-        except (Misconfigured, DatabaseUnusable) as error:
+        except (Misconfigured, NotMigrated) as error:
             click.echo(str(error), err=True)
+            sys.exit(2)
+        except DatabaseUnusable as error:
+            click.echo(f"{error} It is set by {PREFIX}DATABASE_URL.", err=True)
             sys.exit(2)
         except SQLAlchemyError as error:
             reason = first_line(getattr(error, "orig", None) or error)
@@ -40,10 +54,18 @@ class SentenceGroup(click.Group):
 def _variables() -> str:
     """Every setting as a variable, for --help."""
     lines = [
-        f"  {PREFIX + name.upper()}\n      {field.description}"
+        f"  {PREFIX + name.upper()}\n      {field.description}{_default(field)}"
         for name, field in Settings.model_fields.items()
     ]
     return "\b\nSettings are read from the environment:\n" + "\n".join(lines)
+
+
+def _default(field: FieldInfo) -> str:
+    """The default as it would be written into the variable; nothing for none."""
+    value = sorted(field.default) if isinstance(field.default, frozenset) else field.default
+    if value is None or value == "" or isinstance(value, SecretStr):
+        return ""
+    return f" [default: {json.dumps(value) if isinstance(value, list) else value}]"
 
 
 @click.group(cls=SentenceGroup, epilog=_variables())
@@ -54,7 +76,10 @@ def main() -> None:
 
 @main.command()
 def migrate() -> None:
-    """Create the tables or bring them up to date; harmless to repeat."""
+    """Create or update the tables.
+
+    Harmless to repeat.
+    """
     engine = make_engine(Settings.load().database_url)
     EXTERNAL_CRM_MIGRATIONS.upgrade(engine)
     MIGRATIONS.upgrade(engine)
@@ -88,11 +113,13 @@ def work_command() -> None:
 @main.command()
 @click.option("--base", required=True, help="How 8x8 reaches you, e.g. https://crm.example.com.")
 def urls(base: str) -> None:
-    """Print what to paste into which box of Integration > CRM Triggers."""
+    """Print the URL for each box of CRM Triggers.
+
+    The boxes are in Configuration Manager, Integration > CRM Triggers.
+    """
     settings = Settings.load()
     settings.check_web()
-    if not base.startswith("https://"):
-        raise Misconfigured("--base must begin with https://: 8x8 accepts no other trigger URL.")
+    _check_base(base)
     root = f"{base.rstrip('/')}{PATH}/{settings.secret.get_secret_value()}"
     for kind in Kind:
         for event in Event:
@@ -105,7 +132,11 @@ def urls(base: str) -> None:
 
 @main.command()
 def status() -> None:
-    """Print how many triggers were received, wait, are retried, are dead, were rejected."""
+    """Print what is stored, waits or failed.
+
+    Counts of the triggers that were received, wait, are retried, are done, are dead and were
+    rejected, and what is on hold.
+    """
     engine = open_engine(Settings.load())
     with read_session(engine) as session:
         for name, number in inbox.counts(session).items():
@@ -118,12 +149,15 @@ def status() -> None:
 
 @main.group()
 def tombstones() -> None:
-    """What to do when tombstones were stopped."""
+    """Go on after tombstones were stopped."""
 
 
 @tombstones.command()
 def resume() -> None:
-    """Allow the removal of all records held now, after you made sure that they are gone."""
+    """Allow the removal of the records held now.
+
+    Make sure first that they are gone in the Local CRM.
+    """
     engine = open_engine(Settings.load())
     with session_factory(engine).begin() as session:
         allowed = inbox.allow_held(session, datetime.now(UTC))
@@ -133,6 +167,18 @@ def resume() -> None:
         click.echo(f"Tombstones go on; {allowed} triggers that were held are due now.")
     else:
         click.echo("Tombstones were not stopped.")
+
+
+def _check_base(base: str) -> None:
+    if not base.lower().startswith("https://"):
+        raise Misconfigured("--base must begin with https://: 8x8 accepts no other trigger URL.")
+    try:
+        parts = urlsplit(base)
+        well_formed = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        well_formed = False
+    if not well_formed or parts.query or parts.fragment or any(c.isspace() for c in base):
+        raise Misconfigured("--base must be a server, and a path if need be: https://host/path.")
 
 
 def _run(command: Callable[[Settings], None]) -> None:

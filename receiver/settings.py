@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 PREFIX = "CRM_RECEIVER_"
 
@@ -53,7 +53,9 @@ class Settings(BaseSettings):
     batch_size: int = Field(100, ge=1, le=1000, description="Triggers claimed at once.")
     max_attempts: int = Field(8, ge=1, description="Failures of one record until it is dead.")
     web_threads: int = Field(16, ge=1, le=256, description="Requests answered at the same time.")
-    log_format: Literal["console", "json"] = Field("console", description="How events are written.")
+    log_format: Literal["console", "json"] = Field(
+        "console", description="How events are written: console or json."
+    )
 
     @classmethod
     def load(cls) -> Self:
@@ -64,6 +66,10 @@ class Settings(BaseSettings):
             first = error.errors()[0]
             name = PREFIX + str(first["loc"][0]).upper() if first["loc"] else "A setting"
             raise Misconfigured(f"{name} is not usable: {first['msg']}.") from None
+        except SettingsError:  # raised for what should be JSON; no other field is
+            raise Misconfigured(
+                f'{PREFIX}REFUSED_CODES is not usable: write a JSON list like ["1001", "1002"].'
+            ) from None
 
     def check_web(self) -> None:
         """Raise Misconfigured unless everything that receiving needs is set."""

@@ -15,6 +15,13 @@ from tests.tls_receiver import Authority, TlsReceiver
 MORNING = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How many random worlds tests/world plays."""
+    group = parser.getgroup("crm-trigger-kit")
+    group.addoption("--world-seeds", type=int, default=40, help="Random worlds to play.")
+    group.addoption("--world-first", type=int, default=0, help="Seed of the first of them.")
+
+
 @pytest.fixture(scope="session")
 def receiver_authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     """The certificate authority of all receivers of this run."""

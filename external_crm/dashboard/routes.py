@@ -3,6 +3,8 @@
 In: GET requests. Out: pages that work without JavaScript and load nothing from elsewhere.
 """
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from flask import Blueprint, abort, current_app, render_template
@@ -21,8 +23,24 @@ blueprint = Blueprint(
 )
 
 # Columns of a record that lead to another record's page.
-PARENTS = {"account_id": Kind.CUSTOMER, "case_id": Kind.CASE}
+PARENTS = {"account_id": Kind.CUSTOMER, "case_id": Kind.CASE, "parent_task_id": Kind.TASK}
+# What a list shows of each kind; a record's own page shows everything.
+LIST_COLUMNS = {
+    Kind.CUSTOMER: ("account_id", "first_name", "last_name", "company", "email", "customer_type"),
+    Kind.CASE: ("case_id", "account_id", "subject", "status", "priority", "created_date"),
+    Kind.FOLLOWUP: (
+        "followup_id",
+        "case_id",
+        "account_id",
+        "subject",
+        "direction",
+        "created_date",
+    ),
+    Kind.TASK: ("task_id", "account_id", "subject", "status", "assigned_to", "due_at"),
+}
+NEVER_BROKEN = ("status", "priority", "direction", "created_date", "due_at")
 LISTED = 50
+FOLDED_FROM = 6  # columns of one change that the overview still shows unasked
 
 
 @blueprint.get("/")
@@ -34,6 +52,8 @@ def overview() -> str:
             totals=queries.totals(session),
             open_cases=queries.open_cases_by_status(session),
             changes=queries.latest_changes(session, LISTED),
+            parents=PARENTS,
+            folded_from=FOLDED_FROM,
         )
 
 
@@ -45,7 +65,14 @@ def listing(kind: str) -> str:
         rows = queries.latest_of_kind(session, wanted, LISTED)
         total = queries.totals(session)[wanted]
     return render_template(
-        "dashboard/listing.html", kind=wanted, rows=rows, total=total, id_column=ID_COLUMN[wanted]
+        "dashboard/listing.html",
+        kind=wanted,
+        rows=rows,
+        total=total,
+        id_column=ID_COLUMN[wanted],
+        columns=LIST_COLUMNS[wanted],
+        parents=PARENTS,
+        whole=NEVER_BROKEN,
     )
 
 
@@ -58,6 +85,20 @@ def record(kind: str, record_id: str) -> str:
     if found is None:
         abort(404, f"The External CRM has never seen {key}.")
     return render_template("dashboard/record.html", record=found, parents=PARENTS)
+
+
+@blueprint.app_template_filter("shown")
+def shown(value: Any, name: str) -> str:
+    """A column's value as pages show it; an instant with its zone, nothing for none.
+
+    value: from a row, or from an audit entry, where instants are text.
+    """
+    if value and name.endswith("_at"):
+        instant = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+        return instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    if isinstance(value, Mapping):
+        return "\n".join(f"{inner}: {held}" for inner, held in value.items())
+    return "" if value is None else str(value)
 
 
 @blueprint.app_template_filter("changed_columns")

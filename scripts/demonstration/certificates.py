@@ -50,4 +50,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="scripts/dev-certs")

@@ -49,6 +49,11 @@ class Parts:
         """The three that stay up."""
         return self.simulator, self.receiver, self.dashboard
 
+    def url_of(self, program: Program) -> str:
+        """Where one of the three answers."""
+        urls = (self.simulator_url, self.receiver_url, self.dashboard_url)
+        return urls[self.running.index(program)]
+
     def trigger_urls(self) -> dict[str, str]:
         """What to type into the twelve boxes, by the box's field name."""
         return {

@@ -5,7 +5,7 @@ In: a command, its environment, a file for its log. Out: a running process group
 demo decides in which order to stop what it started.
 
     CannotStart      a program or a port keeps the demo from beginning; exit code 2
-    ProgramEnded     a program that should be running ended by itself
+    ProgramEnded     a program failed, or ended by itself although it should be running
 """
 
 import os
@@ -29,7 +29,7 @@ class CannotStart(Exception):
 
 
 class ProgramEnded(Exception):
-    """A program ended that should be running; the message names its log."""
+    """A program failed or ended by itself; the message names its log."""
 
 
 class Program:
@@ -105,26 +105,24 @@ class Program:
         return f"{said}Its log is {self.log}."
 
 
-def run_to_end(program: Program, interrupt: Interrupt) -> None:
-    """Run a program that ends by itself; raises CannotStart unless it ends with 0."""
-    program.start()
+def run_to_end(programs: Sequence[Program], interrupt: Interrupt) -> None:
+    """Run programs that end by themselves, side by side; raises ProgramEnded if one fails."""
+    for program in programs:
+        program.start()
     try:
-        while (code := program.ended()) is None:
+        while any(program.ended() is None for program in programs):
             interrupt.pause(0.05)
+        codes = [program.ended() for program in programs]
     finally:
-        program.kill()
-    if code != 0:
-        raise CannotStart(f"The {program.name} ended with code {code}. {program.last_words()}")
+        stop_all(programs)
+    for program, code in zip(programs, codes, strict=True):
+        if code != 0:
+            raise ProgramEnded(f"The {program.name} ended with code {code}. {program.last_words()}")
 
 
 def output_of(program: Program, interrupt: Interrupt) -> str:
-    """Run a program that ends by itself; what it said, whatever its exit code."""
-    program.start()
-    try:
-        while program.ended() is None:
-            interrupt.pause(0.05)
-    finally:
-        program.kill()
+    """What a program says that ends by itself; raises ProgramEnded if it fails."""
+    run_to_end((program,), interrupt)
     return program.log.read_text(errors="replace").rstrip()
 
 

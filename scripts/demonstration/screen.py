@@ -86,7 +86,8 @@ class Screen:
         )
 
     def _picture(self) -> RenderableType:
-        bar = ProgressBar(total=self.actions, completed=self.done)
+        bar = Table.grid(expand=True)  # a bar by itself ends without a line break
+        bar.add_row(ProgressBar(total=self.actions, completed=self.done))
         latest = Text("\n".join(self.latest) or " ", style="dim")
         return Panel(
             Group(Text(self.phase), bar, self._numbers(), latest),

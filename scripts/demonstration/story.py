@@ -15,7 +15,7 @@ from random import Random
 
 from scripts.demonstration.agents import Script, perform, set_triggers, sign_in
 from scripts.demonstration.compare import compare
-from scripts.demonstration.console import Console
+from scripts.demonstration.console import Console, PageFailed
 from scripts.demonstration.interrupt import Interrupt
 from scripts.demonstration.known import read_known
 from scripts.demonstration.observe import Figures, delivered_events, observe, open_read_only
@@ -36,9 +36,10 @@ from scripts.demonstration.verdict import what_fails
 _KILL_AFTER = 0.45  # share of the actions
 _ACTIONS_WITHOUT_RECEIVER = 25
 _FAILING_TIMEOUT_S = 15.0
-_SETTLE_TIMEOUT_S = 120.0
+_SETTLE_TIMEOUT_S = 180.0
 
 _LOOK_EVERY_S = 0.25
+_END_NOTICED_S = 1.0  # that a program has ended is known a moment after its connections break
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,11 @@ class Story:
                 self._work()
                 self._settle()
             yield self._judge()
+        except PageFailed:
+            self._interrupt.pause(_END_NOTICED_S)
+            for program in self._parts.running:
+                program.check()  # why its pages fail says more than that they fail
+            raise
         finally:
             stop_all(self._parts.running)
 
@@ -94,19 +100,23 @@ class Story:
     def _start(self) -> None:
         parts = self._parts
         self._screen.enter(f"Filling the Local CRM with {CUSTOMERS} customers.")
-        run_to_end(parts.seed, self._interrupt)
-        run_to_end(parts.migrate, self._interrupt)
         try:
-            self._start_program(parts.simulator, parts.simulator_url)
-            self._start_program(parts.receiver, parts.receiver_url)
-            self._start_program(parts.dashboard, parts.dashboard_url)
+            run_to_end((parts.seed, parts.migrate), self._interrupt)
+            for program in parts.running:
+                self._start_program(program)
+            for program in parts.running:
+                self._wait_until_it_answers(program)
         except ProgramEnded as error:
             raise CannotStart(str(error)) from error
 
-    def _start_program(self, program: Program, url: str) -> None:
+    def _start_program(self, program: Program) -> None:
         program.start()
-        self._screen.enter(f"Started the {program.name} at {url} (process group {program.pid}).")
+        self._screen.enter(f"Started the {program.name} (process group {program.pid}).")
+
+    def _wait_until_it_answers(self, program: Program) -> None:
+        url = self._parts.url_of(program)
         wait_until_it_answers(program, url, self._parts.certificates.ca, self._interrupt)
+        self._screen.enter(f"The {program.name} answers at {url}.")
 
     def _work(self) -> None:
         """The triggers are set, then agents work through the forms."""
@@ -153,8 +163,8 @@ class Story:
         actions_meanwhile: how many triggers the outage caused; each action fires one.
         """
         self._wait_for(lambda figures: figures.failing >= actions_meanwhile, _FAILING_TIMEOUT_S)
-        self._start_program(self._parts.receiver, self._parts.receiver_url)
-        self._screen.enter("The receiver is back; retries bring what it missed.")
+        self._start_program(self._parts.receiver)
+        self._wait_until_it_answers(self._parts.receiver)
 
     def _settle(self) -> None:
         self._screen.enter("The agents are done. Waiting until every trigger has taken effect.")

@@ -4,6 +4,7 @@ In: an agent's request. Out: a page; after an action a redirect and a line that 
 trigger fired. Killed before the commit: nothing happened, and the form is sent again.
 """
 
+import re
 from typing import Any
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, session, url_for
@@ -46,20 +47,28 @@ def show_list(path: str) -> Page:
 
 @blueprint.get(f"/{_KINDS}/<record_id>")
 def show_record(path: str, record_id: str) -> Page:
-    """A record: its fields, its parents and children, its deliveries and versions."""
+    """A record: its fields, its parents and children, its deliveries and versions.
+
+    Of a deleted one, under 404, what is left: its deliveries and versions.
+    """
     screen = SCREENS[path]
     with read_session(services().engine) as db:
-        record = _get(db, screen, record_id)
+        versions = reads.latest_versions(db, screen, record_id)
+        shown = {
+            "screen": screen,
+            "record_id": record_id,
+            "deliveries": reads.latest_deliveries(db, screen, record_id),
+            "versions": versions,
+            "shown_at_most": reads.SHOWN_AT_MOST,
+        }
+        if versions and versions[0].event is Event.DELETE:
+            return render_template("agent_console/deleted.html", **shown), 404
         return render_template(
             "agent_console/record.html",
-            screen=screen,
-            record=record,
-            record_id=record_id,
+            record=_get(db, screen, record_id),
             children=reads.children_of(db, screen, record_id),
-            deliveries=reads.latest_deliveries(db, screen, record_id),
-            versions=reads.latest_versions(db, screen, record_id),
-            shown_at_most=reads.SHOWN_AT_MOST,
             leads_to=LEADS_TO,
+            **shown,
         )
 
 
@@ -160,7 +169,8 @@ def act_as() -> Page:
     session["agent_id"] = agent_id
     flash(f"You act as agent {agent_id} now.", "success")
     back = request.form.get("next", "")
-    return redirect(back if back.startswith("/agent/") else url_for(".show_list", path="customers"))
+    is_ours = re.fullmatch(r"/agent/[\w./-]+", back)  # no line break, which no header may hold
+    return redirect(back if is_ours else url_for(".show_list", path="customers"))
 
 
 @blueprint.context_processor

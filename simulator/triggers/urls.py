@@ -79,4 +79,14 @@ def check_configured_url(text: str) -> str | None:
         return "8x8 Contact Center requires a secure URL: it must begin with https://."
     if not parts.hostname:
         return "The URL names no server. Type one like https://crm.example.com/trigger."
+    if not _is_server_name(parts.hostname) or parts.port == 0:
+        return "No server can be called that. Type a URL like https://crm.example.com/trigger."
     return None
+
+
+def _is_server_name(host: str) -> bool:
+    """Whether the name can be looked up at all: no part of it is empty or too long."""
+    try:
+        return len(host.encode("idna")) <= 253
+    except UnicodeError:
+        return False

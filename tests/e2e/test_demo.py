@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import requests
 
 ROOT = Path(__file__).parents[2]
 DEMO = str(ROOT / "scripts" / "demo")
@@ -112,6 +113,35 @@ def test_a_demo_that_is_interrupted_leaves_no_process(
     _assert_all_gone(output + rest)
     _assert_nothing_mentions(tmp_path)
     assert _are_free(base)
+
+
+def test_a_simulator_that_is_killed_ends_the_demo_with_a_sentence(tmp_path: Path) -> None:
+    arguments = ["--once", "--keep-data", str(tmp_path / "kept")]
+    with _started(*arguments, "--port-base", str(_free_port_base())) as demo:
+        output = _read_until(demo, "Agents work")
+        (group,) = re.findall(r"simulator \(process group (\d+)", output)
+        os.kill(int(group), signal.SIGKILL)
+        rest, _ = demo.communicate(timeout=ENOUGH_S)
+
+    assert demo.returncode == 1
+    assert "The simulator ended with code -9." in rest
+    assert "Traceback" not in rest
+    _assert_nothing_mentions(tmp_path)
+
+
+def test_a_demo_that_stays_up_shows_three_urls_that_answer(tmp_path: Path) -> None:
+    arguments = ["--actions", "11", "--no-outage", "--keep-data", str(tmp_path / "kept")]
+    with _started(*arguments, "--port-base", str(_free_port_base())) as demo:
+        output = _read_until(demo, "Ctrl-C ends the demo.")
+        urls = re.findall(r"  (https?://\S+)$", output, re.MULTILINE)
+        ca = str(tmp_path / "kept" / "certificates" / "ca.pem")
+        answers = [requests.get(url, verify=ca, timeout=30).status_code for url in urls]
+        demo.send_signal(signal.SIGINT)
+        rest, _ = demo.communicate(timeout=ENOUGH_S)
+
+    assert answers == [200, 200, 200]
+    assert demo.returncode == 0, output + rest
+    _assert_nothing_mentions(tmp_path)
 
 
 def test_a_port_in_use_is_one_sentence() -> None:

@@ -12,11 +12,24 @@ from external_crm.app import create_app
 from external_crm.apply import apply
 from external_crm.counter import draw
 from external_crm.db import session_factory
-from external_crm.rows import Batch, CaseRow, Cause, CustomerRow, Found, Key, Kind, NotFound, Read
+from external_crm.rows import (
+    Batch,
+    CaseRow,
+    Cause,
+    CustomerRow,
+    Found,
+    Key,
+    Kind,
+    NotFound,
+    Read,
+    Row,
+    TaskRow,
+)
 from tests.forms import Browser
 
 NOON = datetime(2026, 3, 2, 12, 0, 5, tzinfo=UTC)
 CUSTOMER = CustomerRow("A1", first_name="Zoë", last_name="<b>O'Neil</b>")
+TASK = TaskRow("T1", "A1", subject="Call back", due_at=datetime(2026, 3, 9, 14, 30, tzinfo=UTC))
 CASE = CaseRow("C1", "A1", subject="Fax & phone", status="Open", created_date=date(2026, 3, 1))
 
 
@@ -38,7 +51,7 @@ def bring(engine: Engine, *reads: Read) -> None:
         apply(session, Batch(reads, NOON), ticket)
 
 
-def found(row: CustomerRow | CaseRow, cause_id: int = 7) -> Found:
+def found(row: Row, cause_id: int = 7) -> Found:
     return Found(row, NOON, Cause("trigger", cause_id))
 
 
@@ -60,7 +73,9 @@ def test_totals_open_cases_and_latest_changes(browser: Browser, engine: Engine) 
     table = page.document.get_element_by_id("open-cases")
     assert table.xpath(".//td/text()") == ["Open", "1", "Pending", "1"]
     newest = " ".join(page.document.xpath("//tbody[@class='change']")[0].text_content().split())
-    assert "2026-03-02 12:00:05 case C1 changed subject Fax & phone Fax only trigger 7" in newest
+    assert (
+        "2026-03-02 12:00:05 UTC case C1 changed subject Fax & phone Fax only trigger 7" in newest
+    )
 
 
 def test_a_record_shows_its_values_its_parent_and_its_history(
@@ -72,6 +87,35 @@ def test_a_record_shows_its_values_its_parent_and_its_history(
     assert "Fax & phone" in page.text
     assert "created" in page.text
     assert "<b>O'Neil</b>" in browser.get("/customers/A1").text  # as text, not as markup
+
+
+def test_a_value_is_shown_without_space_around_it(browser: Browser, engine: Engine) -> None:
+    bring(engine, found(CUSTOMER), found(CASE, 8))
+    page = browser.get("/cases/C1").document
+    held = [cell.text_content() for cell in page.xpath("//td[@class='value']")]
+    assert held[:3] == ["C1", "A1", "Fax & phone"]
+
+
+def test_an_instant_is_shown_with_its_zone(browser: Browser, engine: Engine) -> None:
+    bring(engine, found(CUSTOMER), found(TASK))
+    due = "2026-03-09 14:30:00 UTC"
+    assert due in browser.get("/tasks").text
+    assert f"due at {due}" in browser.get("/tasks/T1").text
+    assert f"due at empty {due}" in browser.get("/tasks/T1").text
+
+
+def test_a_list_leads_to_its_records_and_their_parents(browser: Browser, engine: Engine) -> None:
+    bring(engine, found(CUSTOMER), found(TASK))
+    page = browser.get("/tasks")
+    assert {"/tasks/T1", "/customers/A1"} <= set(page.links)
+    assert "middleware url" not in page.text
+
+
+def test_a_change_of_many_columns_is_folded_up(browser: Browser, engine: Engine) -> None:
+    bring(engine, found(CustomerRow("A1", *"abcdefgh")))
+    (folded,) = browser.get("/").document.xpath("//details/summary/text()")
+    assert folded == "9 columns"
+    assert not browser.get("/customers/A1").document.xpath("//details")
 
 
 def test_a_deleted_record_keeps_its_history(browser: Browser, engine: Engine) -> None:

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 import trustme
+from click.testing import CliRunner, Result
+
+from receiver.cli import main
 
 SECRET = "a-secret-of-24-characters"
 ENV = {
@@ -24,40 +27,35 @@ ENV = {
 }
 
 
-def run(database: Path, *arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
-    """The command in a process of its own; an empty setting is left out."""
-    return subprocess.run(
-        [sys.executable, "-m", "receiver", *arguments],
-        env=environment(database, **settings),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def run(database: Path, *arguments: str, **settings: str) -> Result:
+    """The command, in this process; an empty setting is left out."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("CRM_")]:
+            patch.delenv(name)
+        return CliRunner().invoke(main, list(arguments), env=receiver_settings(database, settings))
 
 
-def environment(database: Path, **settings: str) -> dict[str, str]:
+def receiver_settings(database: Path, settings: dict[str, str]) -> dict[str, str]:
     own = {**ENV, "DATABASE_URL": f"sqlite:///{database}", **settings}
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("CRM_")}
-    return {**clean, **{f"CRM_RECEIVER_{k}": v for k, v in own.items() if v}}
+    return {f"CRM_RECEIVER_{name}": value for name, value in own.items() if value}
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
     path = tmp_path / "external.db"
-    assert run(path, "migrate").returncode == 0
+    assert run(path, "migrate").exit_code == 0
     return path
 
 
 def test_migrate_can_be_repeated(database: Path) -> None:
     again = run(database, "migrate")
-    assert (again.returncode, again.stdout) == (0, "The database is up to date.\n")
+    assert (again.exit_code, again.stdout) == (0, "The database is up to date.\n")
 
 
 @pytest.mark.parametrize("command", ["serve", "web", "work", "status"])
 def test_a_database_without_tables_says_which_command(tmp_path: Path, command: str) -> None:
     done = run(tmp_path / "new.db", command)
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert done.stderr.endswith("Run `crm-receiver migrate`.\n")
     assert done.stderr.count("\n") == 1
 
@@ -78,6 +76,7 @@ def test_a_database_without_tables_says_which_command(tmp_path: Path, command: s
         ({"SCHEDULE": "lazy"}, "CRM_RECEIVER_SCHEDULE is not usable"),
         ({"DATABASE_URL": "mysql://x"}, "The database must be SQLite or PostgreSQL"),
         ({"DATABASE_URL": "nonsense"}, "The database URL is not usable"),
+        ({"REFUSED_CODES": "1001"}, "CRM_RECEIVER_REFUSED_CODES is not usable"),
         (
             {"DATABASE_URL": "sqlite:////nowhere/x"},
             "The database sqlite:////nowhere/x cannot",
@@ -88,7 +87,7 @@ def test_a_half_configured_receiver_says_what_to_set(
     database: Path, settings: dict[str, str], sentence: str
 ) -> None:
     done = run(database, "serve", **settings)
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert done.stderr.startswith(sentence)
     assert done.stderr.count("\n") == 1
     assert "hush-hush" not in done.stderr
@@ -102,7 +101,7 @@ def test_a_key_that_does_not_fit_its_certificate_is_a_sentence(
     one.cert_chain_pems[0].write_to_path(tmp_path / "cert")
     other.private_key_pem.write_to_path(tmp_path / "key")
     done = run(database, "web", TLS_CERT=str(tmp_path / "cert"), TLS_KEY=str(tmp_path / "key"))
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert "cannot be used: KEY_VALUES_MISMATCH." in done.stderr
 
 
@@ -111,7 +110,7 @@ def test_a_port_in_use_is_a_sentence(database: Path, command: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = run(database, command, PORT=str(port))
-    assert (done.returncode, done.stdout) == (2, "")  # no worker was started either
+    assert (done.exit_code, done.stdout) == (2, "")  # no worker was started either
     assert done.stderr == (
         f"Port {port} on 127.0.0.1 cannot be used: Address already in use. "
         "End what listens there, or set CRM_RECEIVER_PORT.\n"
@@ -128,8 +127,24 @@ def test_urls_prints_what_goes_into_which_box(database: Path) -> None:
 
 def test_urls_must_be_https(database: Path) -> None:
     done = run(database, "urls", "--base", "http://crm.example.com")
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert done.stderr.startswith("--base must begin with https://")
+
+
+@pytest.mark.parametrize(
+    "base", ["https://", "https://a b", "https://a/?x=1", "https://a/#x", "https://a:many"]
+)
+def test_a_base_that_makes_no_url_is_a_sentence(database: Path, base: str) -> None:
+    done = run(database, "urls", "--base", base)
+    assert done.returncode == 2
+    assert done.stderr.startswith("--base must be a server")
+    assert done.stdout == ""
+
+
+def test_help_names_every_setting_with_its_default(database: Path) -> None:
+    told = run(database, "--help").stdout
+    assert "CRM_RECEIVER_PORT\n        Port to listen on. [default: 8802]" in told
+    assert '[default: ["1001"' in told.replace("\n        ", " ")
 
 
 def test_status_counts_and_names_what_is_on_hold(database: Path) -> None:
@@ -151,7 +166,7 @@ def test_status_counts_and_names_what_is_on_hold(database: Path) -> None:
 def test_serve_ends_both_processes_at_sigterm(database: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "receiver", "serve"],
-        env=environment(database, PORT=str(free_port())),
+        env=os.environ | receiver_settings(database, {"PORT": str(free_port())}),
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
@@ -171,7 +186,7 @@ def test_silent_clients_do_not_keep_others_out(database: Path) -> None:
     with (
         subprocess.Popen(
             [sys.executable, "-m", "receiver", "web"],
-            env=environment(database, PORT=str(port), WEB_THREADS="1"),
+            env=os.environ | receiver_settings(database, {"PORT": str(port), "WEB_THREADS": "1"}),
             stdout=subprocess.PIPE,
             text=True,
         ) as web,

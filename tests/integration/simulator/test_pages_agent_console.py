@@ -344,6 +344,22 @@ def test_act_as_does_not_lead_elsewhere(browser: Browser) -> None:
     token = _token(browser.get("/agent/cases"))
     fields = [("csrf_token", token), ("agent_id", "ag1002"), ("next", "https://evil.example/")]
     assert browser.post("/agent/act-as", fields).url == "http://localhost/agent/customers"
+    fields[-1] = ("next", "/agent/cases\r\nSet-Cookie: a=b")
+    assert browser.post("/agent/act-as", fields).url == "http://localhost/agent/customers"
+
+
+def test_a_deleted_record_shows_its_deliveries_and_versions(
+    browser: Browser, customer: str
+) -> None:
+    set_urls(browser, customer_delete="https://crm.example.com/c")
+    browser.submit(f"/agent/customers/{customer}/delete")
+    page = browser.get(f"/agent/customers/{customer}")
+    assert page.status == 404
+    assert "Customer 10000000 was deleted" in page.text
+    assert "by ag1001; nothing can be restored." in page.text
+    assert "/deliveries/1" in page.links
+    versions = page.document.xpath("//*[@id='versions']//tbody/tr/td[3]/text()")
+    assert versions == ["Delete", "Create"]
 
 
 @pytest.mark.parametrize("path", ["", "/edit", "/delete"])

@@ -66,6 +66,13 @@ def test_the_page_shows_what_is_sent_beneath_each_box(browser: Browser) -> None:
             "https://crm.example.com/a b",
             "The URL contains a space or a control character. Remove it or write it as %20.",
         ),
+        *(
+            (
+                f"https://{server}/t",
+                "No server can be called that. Type a URL like https://crm.example.com/trigger.",
+            )
+            for server in ("crm..example.com", "..", "a" * 64 + ".com", "crm.example.com:0")
+        ),
     ],
 )
 def test_a_wrong_url_is_named_beside_its_box_and_what_was_saved_stays(
@@ -145,6 +152,36 @@ def test_wrong_entries_of_the_tab_are_named_beside_their_fields(
     assert page.value("username") == "AG1002"
     assert saved_access(services).enabled
     assert browser.submit(API, username="").problem("username") == ("CRM API username is required.")
+
+
+@pytest.mark.parametrize("name", ["username", "password", "tenant", "api_key"])
+def test_a_text_of_the_tab_that_no_caller_could_send_is_refused(
+    browser: Browser, services: Services, name: str
+) -> None:
+    before = saved_access(services)
+    label = {"username": "CRM API username", "api_key": "API key"}.get(name, name.capitalize())
+    page = browser.submit(API, **{name: "x" * 256})
+    assert page.status == 422
+    assert page.problem(name) == f"{label} is 256 characters long; at most 255 are allowed."
+    token = str(page.document.xpath("//input[@name='csrf_token']/@value")[0])
+    page = browser.post(API, [("csrf_token", token), (name, "a\x1bb")])
+    assert page.problem(name) == f"{label} contains a control character. Remove it."
+    assert saved_access(services).username == before.username
+    assert saved_access(services).password_hash == before.password_hash
+
+
+def test_spaces_around_names_of_the_tab_are_dropped(browser: Browser, services: Services) -> None:
+    browser.submit(API, username=" sync ", tenant="acme ")
+    access = saved_access(services)
+    assert (access.username, access.tenant) == ("sync", "acme")
+    assert "is an agent" in browser.submit(API, username=" ag1002 ").problem("username")
+
+
+def test_a_key_that_fits_no_header_is_refused(browser: Browser) -> None:
+    problem = browser.submit(API, api_key="Schlüssel").problem("api_key")
+    assert problem == (
+        "API key may hold letters, digits and signs of ASCII only: it is sent in a header."
+    )
 
 
 def test_followups_have_no_modify_right(browser: Browser) -> None:
