@@ -28,8 +28,8 @@ from receiver.db import MIGRATIONS
 from receiver.endpoint import PATH
 from receiver.models import Hold
 from receiver.settings import PREFIX, Misconfigured, Settings
+from receiver.settle import TOMBSTONES
 from receiver.trigger import Event
-from receiver.worker import TOMBSTONES
 
 
 class SentenceGroup(click.Group):

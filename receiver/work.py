@@ -23,8 +23,9 @@ from receiver.clock import SystemClock
 from receiver.crm_api import CrmApi
 from receiver.records import Credentials
 from receiver.settings import Settings
+from receiver.settle import WorkerOptions
 from receiver.transport import RequestsTransport
-from receiver.worker import Worker, WorkerOptions
+from receiver.worker import Worker
 
 log = structlog.get_logger()
 

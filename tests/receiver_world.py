@@ -21,8 +21,9 @@ from receiver.backoff import Schedule
 from receiver.crm_api import CrmApiError
 from receiver.models import InboxTrigger
 from receiver.records import OBJECTS, CrmRecord
+from receiver.settle import WorkerOptions
 from receiver.trigger import Event, Trigger
-from receiver.worker import Worker, WorkerOptions
+from receiver.worker import Worker
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 SCHEDULE = Schedule(

@@ -23,8 +23,9 @@ from receiver.crm_api import CrmApi
 from receiver.db import Base as ReceiverBase
 from receiver.models import InboxTrigger
 from receiver.records import Credentials
+from receiver.settle import WorkerOptions
 from receiver.transport import RequestsTransport
-from receiver.worker import Worker, WorkerOptions
+from receiver.worker import Worker
 from simulator.server import Simulator
 from simulator.settings import Settings
 from tests import external_databases

@@ -28,14 +28,16 @@ from external_crm.models import LIVE_TABLES, AuditEntry
 from external_crm.rows import COLUMNS, ID_COLUMN, Key, Policy
 from external_crm.rows import Kind as RowKind
 from receiver import inbox
+from receiver.answers import Fetched
 from receiver.backoff import Schedule
 from receiver.claims import Claim
 from receiver.crm_api import Temporary
 from receiver.mapping import to_row
 from receiver.models import Hold, InboxTrigger, State
 from receiver.records import CrmRecord
+from receiver.settle import TOMBSTONES, WorkerOptions
 from receiver.trigger import parse
-from receiver.worker import TOMBSTONES, Fetched, Worker, WorkerOptions
+from receiver.worker import Worker
 from simulator.clock import ManualClock
 from simulator.db import open_database, read_session, session_factory
 from simulator.local_crm import changes

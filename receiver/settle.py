@@ -1,0 +1,230 @@
+"""From a claim's answers to rows and finished triggers: all of T6 but its commit (hop 9).
+
+In: a session with an open transaction, the answers, and now. Out: the External CRM's rows, and
+every claimed row finished, put back, postponed, retried or buried, by what became of its record.
+Killed here: the transaction never happened, and the claim's lease runs out.
+"""
+
+import random
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy.orm import Session
+
+from external_crm import apply as external_crm
+from external_crm.rows import (
+    FINISHING,
+    Applied,
+    Batch,
+    Found,
+    Key,
+    Kind,
+    NotFound,
+    Outcome,
+    Policy,
+    Read,
+    Verdict,
+)
+from receiver import inbox
+from receiver.answers import Answer, Fetched
+from receiver.backoff import Schedule, delay_s
+from receiver.claims import Claimed
+from receiver.crm_api import BadAnswer, CrmApiError, Refused, Temporary
+from receiver.plan import Fetch, hinted_parents
+
+log = structlog.get_logger()
+
+CREDENTIALS, TOMBSTONES = "credentials", "tombstones"  # names of holds
+
+
+@dataclass(frozen=True)
+class WorkerOptions:
+    """How a worker works. A lease is short, and extended while its batch is fetched."""
+
+    schedule: Schedule
+    batch_size: int = 100
+    max_attempts: int = 8
+    policy: Policy = field(default_factory=Policy)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """An inbox row that is done, and why."""
+
+    row_id: int
+    key: Key
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """One batch inside its transaction."""
+
+    session: Session
+    fetched: Fetched
+    now: datetime
+    options: WorkerOptions
+    rng: random.Random
+
+    @property
+    def ticket(self) -> int:
+        """Of the claim, and so the proof of its lease."""
+        return self.fetched.claim.ticket
+
+    def settle(self) -> list[Finished]:
+        """Apply what was read, then settle every claimed row; those that are done now."""
+        self._note_refusals()
+        answered = [fetch for fetch in self.fetched.fetches if not self._answer(fetch).error]
+        reads = tuple(self._as_read(fetch) for fetch in answered)
+        deletes = [
+            row
+            for fetch in answered
+            for row in fetch.rows
+            if row.is_delete and row.cause == "trigger" and not row.cascaded
+        ]
+        doubtful = any(isinstance(read, NotFound) and not read.explained for read in reads)
+        batch = Batch(
+            reads=reads,
+            now=self.now,
+            delete_triggers=frozenset(row.key for row in deletes),
+            tombstones_stopped=doubtful and inbox.is_on_hold(self.session, TOMBSTONES),
+            policy=self.options.policy,
+        )
+        applied = external_crm.apply(self.session, batch, self.ticket)
+        inbox.mark_cascaded(self.session, [row.id for row in deletes])
+        self._enqueue_verifications(applied)
+        finished = self._settle_rows(applied)
+        self._note_tombstones(applied)
+        return finished
+
+    def fail(self, row: Claimed, error: CrmApiError) -> None:
+        """The error decides: wait for the credentials, wait for the API, or nearer to dead."""
+        text = str(error)
+        if isinstance(error, Refused):
+            due_at = self._after(self.options.schedule.refused_hold_s)
+            inbox.put_back(self.session, [row.id], self.ticket, due_at, note=text)
+        elif isinstance(error, BadAnswer):
+            if row.attempts + 1 >= self.options.max_attempts:
+                inbox.bury(self.session, row, self.ticket, text, error.reply, self.now)
+                log.error("dead", trigger=row.id, record=str(row.key), reason=text)
+                return
+            due_at = self._backed_off(row.attempts + 1)
+            inbox.retry_later(self.session, row, self.ticket, due_at, text, error.reply)
+        else:
+            due_at = self._backed_off(row.postponed + 1)
+            if isinstance(error, Temporary) and error.retry_after_s is not None:
+                due_at = max(due_at, self._after(error.retry_after_s))
+            inbox.postpone(self.session, row, self.ticket, due_at, text)
+        log.warning("retried", trigger=row.id, record=str(row.key), reason=text)
+
+    # --- reads ----------------------------------------------------------------------------------
+
+    def _answer(self, fetch: Fetch) -> Answer:
+        return self.fetched.answers[fetch.key]
+
+    def _as_read(self, fetch: Fetch) -> Read:
+        answer = self._answer(fetch)
+        if answer.row is not None:
+            return Found(answer.row, answer.sent_at, fetch.cause)
+        asking = fetch.rows + fetch.on_behalf_of
+        related = {fetch.key} | {p for row in asking for p in row.hinted_parents}
+        if fetch.key.kind is Kind.CUSTOMER:
+            related = {fetch.key}  # what hangs on it does not explain that it is gone
+        explained = any(row.allowed for row in asking)
+        explained = explained or inbox.was_deleted_by_trigger(self.session, sorted(related))
+        last = inbox.last_trigger_received_at(self.session, fetch.key)
+        return NotFound(fetch.key, answer.sent_at, fetch.cause, last, explained)
+
+    # --- rows -----------------------------------------------------------------------------------
+
+    def _settle_rows(self, applied: Applied) -> list[Finished]:
+        done: dict[Outcome, list[Claimed]] = defaultdict(list)
+        for fetch in self.fetched.fetches:
+            answer, verdict = self._answer(fetch), applied.verdicts.get(fetch.key)
+            open_parent = self._open_parent(fetch, applied) if answer.row is None else None
+            for row in fetch.rows:
+                if answer.error is not None:
+                    self.fail(row, answer.error)
+                elif verdict is None or verdict.outcome not in FINISHING:
+                    self._put_back(row, applied, verdict or Verdict(Outcome.OVERTAKEN))
+                elif open_parent is not None:
+                    # The record is gone, but a parent that only its trigger names is not out yet.
+                    due_at = self._backed_off(row.postponed + 1)
+                    reason = f"{open_parent} could not be brought out."
+                    inbox.postpone(self.session, row, self.ticket, due_at, reason)
+                else:
+                    done[verdict.outcome].append(row)
+        for outcome, rows in done.items():
+            inbox.finish(self.session, [row.id for row in rows], outcome, self.now)
+        return [Finished(row.id, row.key, why) for why, rows in done.items() for row in rows]
+
+    def _put_back(self, row: Claimed, applied: Applied, verdict: Verdict) -> None:
+        """No attempt: due when there may be more to know."""
+        found = self.fetched.answers[row.key].row
+        parents = found.parents if found is not None else ()
+        if verdict.outcome is Outcome.PARENT_PENDING and verdict.due_at is None:
+            answers = (self.fetched.answers.get(parent) for parent in parents)
+            errors = [str(answer.error) for answer in answers if answer and answer.error]
+            reason = "The parent could not be read. " + " ".join(errors)
+            due_at = self._backed_off(row.postponed + 1)
+            inbox.postpone(self.session, row, self.ticket, due_at, reason)
+            return
+        concerned = [verdict, *(applied.verdicts[p] for p in parents if p in applied.verdicts)]
+        inbox.put_back(
+            self.session,
+            [row.id],
+            self.ticket,
+            verdict.due_at or self.now,
+            note=None if verdict.outcome is Outcome.OVERTAKEN else verdict.outcome.value,
+            held=any(item.outcome is Outcome.HELD for item in concerned),
+        )
+
+    def _open_parent(self, fetch: Fetch, applied: Applied) -> Key | None:
+        """A parent that only the triggers name, asked for and neither out nor not found."""
+        for parent in hinted_parents(fetch):
+            if parent in self.fetched.answers:
+                verdict = applied.verdicts.get(parent)
+                waiting = (Outcome.PARENT_PENDING, Outcome.OVERTAKEN)
+                if verdict is None or verdict.outcome in waiting:
+                    return parent
+        return None
+
+    def _enqueue_verifications(self, applied: Applied) -> None:
+        causes = {fetch.key: fetch.cause.id for fetch in self.fetched.fetches}
+        for cause_id in dict.fromkeys(causes[v.because_of] for v in applied.verifications):
+            items = [v for v in applied.verifications if causes[v.because_of] == cause_id]
+            inbox.enqueue_verifications(self.session, items, cause_id, self.now)
+
+    # --- holds ----------------------------------------------------------------------------------
+
+    def _note_refusals(self) -> None:
+        errors = [answer.error for answer in self.fetched.answers.values()]
+        refused = next((error for error in errors if isinstance(error, Refused)), None)
+        if refused is not None:
+            until = self._after(self.options.schedule.refused_hold_s)
+            if inbox.hold(self.session, CREDENTIALS, str(refused), self.now, until):
+                log.error("refused", reason=str(refused), next_probe_at=until.isoformat())
+        elif any(error is None for error in errors) and inbox.resume(self.session, CREDENTIALS):
+            log.info("accepted", reason="The CRM API accepts our credentials again.")
+
+    def _note_tombstones(self, applied: Applied) -> None:
+        if any(verdict.outcome is Outcome.HELD for verdict in applied.verdicts.values()):
+            reason = (
+                "More records vanished than delete triggers explain; nothing more is removed. "
+                "Check the CRM API's rights, then run `crm-receiver tombstones resume`."
+            )
+            if inbox.hold(self.session, TOMBSTONES, reason, self.now):
+                log.error("tombstones stopped", reason=reason)
+        elif inbox.is_on_hold(self.session, TOMBSTONES) and not inbox.has_held(self.session):
+            inbox.resume(self.session, TOMBSTONES)
+            log.info("tombstones resumed", reason="No record is held any more.")
+
+    # --- time -----------------------------------------------------------------------------------
+
+    def _after(self, seconds: float) -> datetime:
+        return self.now + timedelta(seconds=seconds)
+
+    def _backed_off(self, failures: int) -> datetime:
+        return self._after(delay_s(failures, self.options.schedule, self.rng))
