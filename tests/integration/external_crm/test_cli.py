@@ -8,24 +8,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
+
+from external_crm.cli import main
 
 
-def environment(database: str, **settings: str) -> dict[str, str]:
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("EXTERNAL_CRM_")}
-    own = {"DATABASE_URL": database, **settings}
-    return {**clean, **{f"EXTERNAL_CRM_{name}": value for name, value in own.items()}}
-
-
-def run(database: str, *arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
-    """The command in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "external_crm", *arguments],
-        env=environment(database, **settings),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def run(database: str, *arguments: str) -> Result:
+    """The command, in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("EXTERNAL_CRM_")]:
+            patch.delenv(name)
+        return CliRunner().invoke(main, arguments, env={"EXTERNAL_CRM_DATABASE_URL": database})
 
 
 @pytest.fixture
@@ -37,7 +30,7 @@ def database(tmp_path: Path) -> str:
 
 def test_a_database_without_tables_says_which_command(tmp_path: Path) -> None:
     done = run(f"sqlite:///{tmp_path / 'new.db'}", "serve")
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert done.stderr.endswith("Run `external-crm migrate`.\n")
     assert done.stderr.count("\n") == 1
 
@@ -46,7 +39,7 @@ def test_a_port_in_use_is_one_sentence(database: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = run(database, "serve", "--port", str(port))
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert done.stderr == (
         f"Port {port} on 127.0.0.1 cannot be used: Address already in use. End what listens "
         "there, or choose another with --port or EXTERNAL_CRM_PORT.\n"
@@ -56,7 +49,7 @@ def test_a_port_in_use_is_one_sentence(database: str) -> None:
 @pytest.mark.parametrize("url", ["nonsense", "", "mysql://x", "sqlite:////nowhere/x"])
 def test_a_database_that_cannot_be_used_names_the_setting(url: str) -> None:
     done = run(url, "serve")
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert done.stderr.endswith(" It is set by EXTERNAL_CRM_DATABASE_URL.\n")
     assert done.stderr.count("\n") == 1
 
@@ -64,7 +57,7 @@ def test_a_database_that_cannot_be_used_names_the_setting(url: str) -> None:
 def test_serve_ends_at_sigterm(database: str) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "external_crm", "serve", "--port", "0"],
-        env={**environment(database), "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, "EXTERNAL_CRM_DATABASE_URL": database, "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         text=True,
     ) as serving:

@@ -136,7 +136,7 @@ def test_urls_must_be_https(database: Path) -> None:
 )
 def test_a_base_that_makes_no_url_is_a_sentence(database: Path, base: str) -> None:
     done = run(database, "urls", "--base", base)
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert done.stderr.startswith("--base must be a server")
     assert done.stdout == ""
 
