@@ -232,6 +232,22 @@ def test_only_the_owner_of_a_lease_may_give_a_trigger_back(world: World) -> None
     assert (row.ticket, row.attempts) == (claim.ticket, 0)
 
 
+def test_whoever_finds_a_trigger_in_effect_finishes_it(world: World) -> None:
+    customer, *_ = family(world)
+    row_id = world.receive(customer)
+    zombie, successor = world.worker(), world.worker()
+    late = zombie.fetch(zombie.claim(world.clock.now()))
+    world.clock.advance(21)
+    again = successor.fetch(successor.claim(world.clock.now()))
+    zombie.apply(late, world.clock.now())
+    assert world.trigger(row_id).verdict == "applied"
+    finished = world.trigger(row_id).finished_at
+    world.clock.advance(1)
+    successor.apply(again, world.clock.now())
+    row = world.trigger(row_id)
+    assert (row.verdict, row.finished_at) == ("applied", finished)
+
+
 def test_a_worker_that_dies_after_its_claim_loses_nothing(world: World) -> None:
     customer, *_ = family(world)
     world.receive(customer)
@@ -270,6 +286,21 @@ def test_a_not_found_is_believed_only_after_the_recheck_time(world: World) -> No
     assert world.state(customer).state == "gone"
     assert [entry.action for entry in world.history(customer)] == ["created", "deleted"]
     assert world.trigger(row_id).attempts == 0
+
+
+def test_belief_counts_from_when_the_read_was_sent_not_from_its_apply(world: World) -> None:
+    customer, *_ = family(world)
+    bring_out(world, customer)
+    world.crm.remove(customer)
+    world.receive(customer, Event.DELETE)
+    row_id = world.receive(customer, Event.DELETE)
+    quick, slow = world.worker(batch_size=1), world.worker()
+    quick.run_once()
+    early = slow.fetch(slow.claim(world.clock.now()))
+    world.clock.advance(30)
+    slow.apply(early, world.clock.now())
+    assert world.row(customer) is not None
+    assert world.trigger(row_id).state == "waiting"
 
 
 def test_a_trigger_that_arrives_meanwhile_puts_the_belief_off(world: World) -> None:
@@ -340,6 +371,55 @@ def test_a_delete_trigger_cascades_once_however_often_it_is_put_back(world: Worl
     world.run()
     again = [row for row in world.inbox() if row.cause == "verification"]
     assert len(first) == len(again) == 1
+
+
+def test_a_delete_trigger_cascades_even_when_its_own_read_is_overtaken(world: World) -> None:
+    customer, case, *_ = family(world)
+    bring_out(world, customer, case)
+    quick, slow = world.worker(), world.worker()
+    world.receive(customer)
+    first = quick.claim(world.clock.now())
+    world.receive(customer, Event.DELETE)
+    late = slow.fetch(slow.claim(world.clock.now()))
+    quick.apply(quick.fetch(first), world.clock.now())
+    slow.apply(late, world.clock.now())
+    assert world.state(customer).ks > world.state(customer).seq
+    assert [row.kind for row in world.inbox() if row.cause == "verification"] == ["case"]
+
+
+@pytest.mark.parametrize("parent", [Key(CUSTOMER, "A1"), Key(CASE, "C1")], ids=str)
+def test_a_followup_has_two_parents_whose_going_it_may_precede(world: World, parent: Key) -> None:
+    customer, case, followup, _ = family(world)
+    bring_out(world, customer, case, followup)
+    worker, other = world.worker(), world.worker()
+    world.crm.put(FOLLOWUP, "F1", BODY="Called again")
+    row_id = world.receive(followup, case="C1")
+    early = worker.fetch(worker.claim(world.clock.now()))
+    world.receive(parent, Event.DELETE)
+    other.apply(other.fetch(other.claim(world.clock.now())), world.clock.now())
+    worker.apply(early, world.clock.now())
+    assert world.trigger(row_id).state == "waiting"
+    assert world.row(followup)["body"] == "Called"
+
+
+def test_a_child_found_in_the_batch_that_loses_its_parent_is_applied_and_verified(
+    world: World,
+) -> None:
+    customer, case, *_ = family(world)
+    bring_out(world, customer, case)
+    world.crm.remove(customer)
+    world.receive(customer, Event.DELETE)
+    world.run()
+    world.clock.advance(30)
+    world.crm.put(CASE, "C1", SUBJECT="Worse")
+    row_id = world.receive(case)
+    before = len(world.inbox())
+    world.worker().run_once()
+    assert world.row(customer) is None
+    assert (world.row(case)["subject"], world.row(case)["customer_ref"]) == ("Worse", None)
+    assert world.trigger(row_id).verdict == "applied"
+    owed = [(row.cause, row.kind) for row in world.inbox()[before:]]
+    assert ("verification", "case") in owed
 
 
 @pytest.mark.parametrize("event", [None, Event.EDIT])
