@@ -63,6 +63,17 @@ class Settings(BaseSettings):
     followup_edit_trigger: bool = Field(
         False, description="Let Followup Edit fire its box (trigger.followup-edit-silent)."
     )
+    email_max_length: int = Field(
+        254, ge=6, le=254, description="Characters an email may have; the import page says 40."
+    )
+    custom_tag_suffix: str = Field(
+        ".NAME",
+        pattern=r"^[A-Za-z0-9_.-]*$",
+        description="What the tag of a case's custom field has after the field's name.",
+    )
+    email_reopens_closed_case: bool = Field(
+        True, description="Let an inbound email reopen the closed case that its subject names."
+    )
     lease_s: float = Field(
         60.0, gt=0, description="How long a claimed delivery belongs to its claimer."
     )

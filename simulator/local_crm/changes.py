@@ -5,10 +5,11 @@ version, and for an agent's action the outbox entry with its final URL: all in t
 transaction (T1). Killed before its commit: nothing happened; after: the delivery is due.
 
     ChangeRefused(field -> sentence)   the change breaks a rule; nothing was written
+      EmailTaken                       the only thing wrong: another customer has the email
       RecordNotFound                   there is no such record (any more)
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -16,10 +17,12 @@ from typing import Any, cast
 from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
-from simulator.local_crm import fields
+from simulator.local_crm import custom_fields, fields
+from simulator.local_crm.fields import Field, FieldType, Rules
 from simulator.local_crm.models import (
     MODELS,
     NUMBER_COLUMN,
+    Agent,
     Case,
     Customer,
     Followup,
@@ -29,9 +32,12 @@ from simulator.local_crm.models import (
     RecordVersion,
     Task,
 )
+from simulator.settings import Settings
 from simulator.triggers import outbox
 from simulator.triggers.urls import Event, Kind
 
+_RULES = "simulator.local_crm.rules"  # in session.info
+_LONGEST_NUMBER = 64
 FIRST_NUMBER = 10_000_000  # assumption records.numbers-in-sequence
 _PARENT_COLUMNS: dict[Kind, tuple[tuple[Kind, str], ...]] = {
     Kind.CUSTOMER: (),
@@ -49,6 +55,10 @@ class ChangeRefused(Exception):
         self.problems = dict(problems)
 
 
+class EmailTaken(ChangeRefused):
+    """The change would be right if no other customer had the email (records.email-unique)."""
+
+
 class RecordNotFound(ChangeRefused):
     """The record is not there, or no longer."""
 
@@ -62,17 +72,32 @@ class Author:
     followup_edit_fires: bool = False
 
 
+def session_info(settings: Settings) -> dict[Any, Any]:
+    """What a session factory gives each session, so that every door obeys the same settings."""
+    return {_RULES: Rules(email_max_length=settings.email_max_length)}
+
+
 def create(
-    session: Session, kind: Kind, values: Mapping[str, Any], author: Author, now: datetime
+    session: Session,
+    kind: Kind,
+    values: Mapping[str, Any],
+    author: Author,
+    now: datetime,
+    *,
+    system_values: Mapping[str, str] | None = None,
 ) -> Record:
-    """A new record with the next number.
+    """A new record with the next number, defaults where nothing is given.
 
     values: column names to text, instants for instant fields; the parent's number included
-    (accountnum; casenum for a follow-up). Raises ChangeRefused.
+    (accountnum; casenum for a follow-up); under `custom_fields` texts by the field's name.
+    system_values: what only the system fills in, such as a task's transactionid.
+    Raises ChangeRefused.
     """
-    _refuse_broken_rules(session, kind, values, record_id=None)
+    custom = custom_fields.of_kind(session, kind)
+    complete = fields.with_defaults(kind, values, custom)
+    _refuse_broken_rules(session, kind, complete, custom, record=None)
     number = str(next_numbers(session, kind, 1))
-    record = MODELS[kind](**dict(values), **{NUMBER_COLUMN[kind]: number})
+    record = MODELS[kind](**{**complete, **(system_values or {}), NUMBER_COLUMN[kind]: number})
     if isinstance(record, Followup):
         record.accountnum = session.get_one(Case, record.casenum).accountnum
     _stamp_created(record, author, now)
@@ -90,17 +115,22 @@ def edit(
     author: Author,
     now: datetime,
 ) -> Record:
-    """The record with the given columns changed; those not given stay. Raises ChangeRefused.
+    """The record with the given columns changed; those not given stay, and so do custom fields
+    that are not among `values["custom_fields"]`. Raises ChangeRefused.
 
     An edit that changes nothing is an edit all the same: the agent pressed Save
     (assumption trigger.edit-without-change).
     """
     record = _get(session, kind, record_id)
-    _refuse_broken_rules(session, kind, values, record_id=record_id)
+    custom = custom_fields.of_kind(session, kind)
+    _refuse_broken_rules(session, kind, values, custom, record)
     was_closed = isinstance(record, Case) and record.status == "Closed"
     was_assigned_to = record.assignedto if isinstance(record, Case) else ""
     for name, value in values.items():
-        setattr(record, name, value)
+        if name == fields.CUSTOM:
+            record.custom_fields = {**record.custom_fields, **fields.known_custom(value, custom)}
+        else:
+            setattr(record, name, value)
     if isinstance(record, Case):
         _stamp_case(record, author, now, was_closed, was_assigned_to)
     elif isinstance(record, Task):
@@ -187,28 +217,80 @@ def _get(session: Session, kind: Kind, record_id: str) -> Record:
 
 
 def _refuse_broken_rules(
-    session: Session, kind: Kind, values: Mapping[str, Any], record_id: str | None
+    session: Session,
+    kind: Kind,
+    values: Mapping[str, Any],
+    custom: Sequence[Field],
+    record: Record | None,
 ) -> None:
-    typed = {n: v for n, v in values.items() if n in fields.BY_NAME[kind] and isinstance(v, str)}
-    if record_id is None:
-        missing = {f.name: "" for f in fields.FIELDS[kind] if f.required and f.name not in values}
-        typed = {**missing, **typed}
-    problems = fields.check_all(kind, typed)
-    if kind is Kind.CUSTOMER and values.get("email") and "email" not in problems:
-        taken = select(Customer.accountnum).where(
-            func.lower(Customer.email) == str(values["email"]).lower(),
-            Customer.accountnum != (record_id or ""),
-        )
-        if session.scalar(taken.limit(1)) is not None:
-            problems["email"] = f"Another customer has the email {values['email']}."
-    if record_id is None:
-        for parent_kind, column in _PARENT_COLUMNS[kind]:
-            parent_id = str(values.get(column, ""))
-            if session.get(MODELS[parent_kind], parent_id) is None:
-                label = fields.BY_NAME[kind][column].label
-                problems[column] = f"{label}: there is no {parent_kind} {parent_id or '(empty)'}."
+    """record: the one to edit, None for a new one, whose `values` are complete."""
+    by_name = fields.BY_NAME[kind]
+    parents = {column for _, column in _PARENT_COLUMNS[kind]} if record is None else set()
+    problems = {name: f"A {kind} has no field {name}." for name in values.keys() - by_name.keys()}
+    problems.pop(fields.CUSTOM, None)
+    typed: dict[str, Any] = {fields.CUSTOM: values.get(fields.CUSTOM, {})}
+    if record is None:
+        typed |= {f.name: "" for f in fields.FIELDS[kind] if f.required}
+    for name in values.keys() & by_name.keys():
+        if by_name[name].system and name not in parents:
+            problems |= _check_system_field(session, values, by_name[name], record)
+        elif by_name[name].type is FieldType.INSTANT:
+            if not isinstance(values[name], datetime | None):
+                problems[name] = f"{by_name[name].label} must be a date."
+        elif isinstance(values[name], str):
+            typed[name] = values[name]
+    rules: Rules = session.info.get(_RULES, fields.STANDARD)
+    problems |= fields.check_all(kind, typed, custom, rules)
+    if record is None:
+        problems |= _check_parents(session, kind, values)
+    problems |= {
+        name: f"{field.label}: there is no agent {typed[name]}."
+        for name, field in by_name.items()
+        if field.type is FieldType.AGENT
+        and name not in problems
+        and typed.get(name, "") not in ("", getattr(record, name, ""))
+        and session.get(Agent, typed[name]) is None
+    }
     if problems:
         raise ChangeRefused(problems)
+    if kind is Kind.CUSTOMER and _email_is_taken(session, values.get("email", ""), record):
+        raise EmailTaken({"email": f"Another customer has the email {values['email']}."})
+
+
+def _check_system_field(
+    session: Session, values: Mapping[str, Any], field: Field, record: Record | None
+) -> dict[str, str]:
+    """System fields are view only; given as they are they do no harm."""
+    if record is None and field.name == "accountnum":  # of a follow-up: its case knows it
+        case = session.get(Case, values.get("casenum", ""))
+        unchanged = case is None or values["accountnum"] in ("", case.accountnum)
+    else:
+        unchanged = record is not None and values[field.name] == getattr(record, field.name)
+    return {} if unchanged else {field.name: f"{field.label} is view only."}
+
+
+def _check_parents(session: Session, kind: Kind, values: Mapping[str, Any]) -> dict[str, str]:
+    problems = {}
+    for parent_kind, column in _PARENT_COLUMNS[kind]:
+        parent_id = str(values.get(column, ""))
+        label = fields.BY_NAME[kind][column].label
+        as_text = fields.check(Field("", label, max_length=_LONGEST_NUMBER), parent_id)
+        if as_text is not None:
+            problems[column] = as_text
+        elif session.get(MODELS[parent_kind], parent_id) is None:
+            problems[column] = f"{label}: there is no {parent_kind} {parent_id or '(empty)'}."
+    return problems
+
+
+def _email_is_taken(session: Session, email: str, record: Record | None) -> bool:
+    if not email:
+        return False
+    taken = select(Customer.accountnum).where(
+        func.lower(Customer.email) == func.lower(email),  # as the unique index has it
+        Customer.email != "",
+        Customer.accountnum != getattr(record, "accountnum", ""),
+    )
+    return session.scalar(taken.limit(1)) is not None
 
 
 def _stamp_created(record: Record, author: Author, now: datetime) -> None:
