@@ -75,7 +75,9 @@ def read_form(
 def show_problems(form: Form, problems: Mapping[str, str]) -> None:
     """Put each sentence beside its field."""
     for name, sentence in problems.items():
-        form[name if name in form else _CUSTOM_PREFIX + name].errors = [sentence]
+        for target in (name, _CUSTOM_PREFIX + name):
+            if target in form:
+                form[target].errors = [sentence]
 
 
 def editable(screen: Screen, custom: Sequence[Field]) -> tuple[Field, ...]:
