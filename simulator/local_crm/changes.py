@@ -9,14 +9,16 @@ transaction (T1). Killed before its commit: nothing happened; after: the deliver
       RecordNotFound                   there is no such record (any more)
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import JSON, func, select
 from sqlalchemy.orm import Session
 
+from simulator.db import Base
 from simulator.local_crm import custom_fields, fields
 from simulator.local_crm.fields import Field, FieldType, Rules
 from simulator.local_crm.models import (
@@ -70,6 +72,11 @@ class Author:
     origin: Origin
     actor: str  # an agent id, the Used Identity of the CRM API, or a name for the channel
     followup_edit_fires: bool = False
+
+
+def parent_columns(kind: Kind) -> tuple[str, ...]:
+    """The columns with a parent's number that a new record needs."""
+    return tuple(column for _, column in _PARENT_COLUMNS[kind])
 
 
 def session_info(settings: Settings) -> dict[Any, Any]:
@@ -164,32 +171,47 @@ def create_many(
     """Insert whole rows that already obey the rules, numbers included; how many.
 
     For silent channels with thousands of records: no trigger fires, every record gets its
-    first version. Take the numbers from `next_numbers` first.
+    first version. Take the numbers from `next_numbers` first; all rows have the same columns.
     """
     if author.origin is Origin.AGENT:
         raise ValueError("An agent's records are created one by one, because each fires a trigger.")
-    batch = [dict(row) for row in rows]
-    if not batch:
-        return 0
     number = NUMBER_COLUMN[kind]
-    session.execute(insert(MODELS[kind]), batch)
-    session.execute(
-        insert(RecordVersion),
+    bulk = [{name: _as_json(value) for name, value in row.items()} for row in rows]
+    _insert_many(session, MODELS[kind], bulk)
+    added_at = _as_json(now)
+    versions = [
+        {
+            "kind": kind.name,  # an enum's column holds its name
+            "record_id": data[number],
+            "version": 1,
+            "event": Event.CREATE.name,
+            "origin": author.origin.name,
+            "actor": author.actor,
+            "changed_at": data.get("createddate", added_at),
+            "data": data,
+        }
+        for data in bulk
+    ]
+    _insert_many(session, RecordVersion, versions)
+    return len(bulk)
+
+
+def _insert_many(session: Session, model: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Rows of equal columns, values as the database holds them, by the driver itself: the ORM and
+    the compiler would take four fifths of the time of a hundred thousand rows.
+    """
+    if not rows:
+        return
+    names = list(rows[0])
+    columns, marks = ", ".join(names), ", ".join("?" * len(names))
+    jsons = {name for name in names if isinstance(model.__table__.c[name].type, JSON)}
+    session.connection().exec_driver_sql(
+        f"INSERT INTO {model.__tablename__} ({columns}) VALUES ({marks})",  # noqa: S608 own names
         [
-            {
-                "kind": kind,
-                "record_id": row[number],
-                "version": 1,
-                "event": Event.CREATE,
-                "origin": author.origin,
-                "actor": author.actor,
-                "changed_at": row.get("createddate", now),
-                "data": {name: _as_json(value) for name, value in row.items()},
-            }
-            for row in batch
+            tuple(json.dumps(row[name]) if name in jsons else row[name] for name in names)
+            for row in rows
         ],
     )
-    return len(batch)
 
 
 def next_numbers(session: Session, kind: Kind, count: int) -> int:
@@ -225,7 +247,7 @@ def _refuse_broken_rules(
 ) -> None:
     """record: the one to edit, None for a new one, whose `values` are complete."""
     by_name = fields.BY_NAME[kind]
-    parents = {column for _, column in _PARENT_COLUMNS[kind]} if record is None else set()
+    parents = parent_columns(kind) if record is None else ()
     problems = {name: f"A {kind} has no field {name}." for name in values.keys() - by_name.keys()}
     problems.pop(fields.CUSTOM, None)
     typed: dict[str, Any] = {fields.CUSTOM: values.get(fields.CUSTOM, {})}

@@ -359,6 +359,11 @@ def wire_date(instant: date) -> str:
     return f"{instant:%m%d%Y}"
 
 
+def slashed_date(kept: str) -> str:
+    """MM/DD/YYYY for a custom Date as it is kept; nothing for nothing."""
+    return f"{kept[:2]}/{kept[2:4]}/{kept[4:]}" if kept else ""
+
+
 def _instant(year: int, month: int, day: int, hour: int = 0, minute: int = 0) -> datetime:
     if year < 1900:
         raise ValueError("The year is before 1900.")
