@@ -61,7 +61,12 @@ def make_services(engine: Engine, settings: Settings, clock: Clock, rng: random.
 
     Raises CaFileUnusable.
     """
-    sender = Sender(settings.trigger_method, settings.trigger_timeout_s, settings.trigger_ca)
+    sender = Sender(
+        settings.trigger_method,
+        settings.trigger_timeout_s,
+        settings.trigger_ca,
+        settings.trigger_success,
+    )
     sessions = session_factory(engine, changes.session_info(settings))
     dispatcher = Dispatcher(
         sessions,

@@ -74,8 +74,9 @@ def _one(rng: random.Random, agents: list[str]) -> str:
 def _some_customer(session: Session, rng: random.Random) -> Customer:
     """The customer next to a number drawn from all that were handed out: no scan."""
     sequence = session.get(NumberSequence, Kind.CUSTOMER)
-    end = sequence.next_number if sequence else changes.FIRST_NUMBER
-    drawn = str(rng.randrange(changes.FIRST_NUMBER, max(end, changes.FIRST_NUMBER + 1)))
+    first = changes.first_number(session)
+    end = sequence.next_number if sequence else first
+    drawn = str(rng.randrange(first, max(end, first + 1)))
     in_order = select(Customer).order_by(Customer.accountnum).limit(1)
     found = session.scalar(in_order.where(Customer.accountnum >= drawn)) or session.scalar(in_order)
     if found is None:

@@ -38,7 +38,10 @@ from simulator.settings import Settings
 from simulator.triggers import outbox
 from simulator.triggers.urls import Event, Kind
 
-_RULES = "simulator.local_crm.rules"  # in session.info
+# In session.info:
+_RULES = "simulator.local_crm.rules"
+_FIRING = "simulator.local_crm.firing"
+_FIRST_NUMBER = "simulator.local_crm.first_number"
 _LONGEST_NUMBER = 64
 FIRST_NUMBER = 10_000_000  # assumption records.numbers-in-sequence
 _PARENT_COLUMNS: dict[Kind, tuple[tuple[Kind, str], ...]] = {
@@ -74,6 +77,16 @@ class Author:
     followup_edit_fires: bool = False
 
 
+@dataclass(frozen=True)
+class Firing:
+    """What settings change about which changes fire, and how their URLs are made."""
+
+    email: bool = False  # trigger.email-silent
+    unchanged_edit: bool = True  # trigger.edit-without-change
+    cascade: bool = False  # trigger.delete-cascade
+    continuation: str = "&"  # trigger.existing-query
+
+
 def parent_columns(kind: Kind) -> tuple[str, ...]:
     """The columns with a parent's number that a new record needs."""
     return tuple(column for _, column in _PARENT_COLUMNS[kind])
@@ -81,7 +94,21 @@ def parent_columns(kind: Kind) -> tuple[str, ...]:
 
 def session_info(settings: Settings) -> dict[Any, Any]:
     """What a session factory gives each session, so that every door obeys the same settings."""
-    return {_RULES: Rules(email_max_length=settings.email_max_length)}
+    return {
+        _RULES: Rules(email_max_length=settings.email_max_length),
+        _FIRING: Firing(
+            settings.email_fires,
+            settings.unchanged_edit_fires,
+            settings.delete_cascade_fires,
+            settings.trigger_query_continuation,
+        ),
+        _FIRST_NUMBER: settings.first_number,
+    }
+
+
+def first_number(session: Session) -> int:
+    """The number that the first record of a kind gets (records.numbers-in-sequence)."""
+    return int(session.info.get(_FIRST_NUMBER, FIRST_NUMBER))
 
 
 def create(
@@ -133,6 +160,7 @@ def edit(
     _refuse_broken_rules(session, kind, values, custom, record)
     was_closed = isinstance(record, Case) and record.status == "Closed"
     was_assigned_to = record.assignedto if isinstance(record, Case) else ""
+    fires = _firing(session).unchanged_edit or _would_change(record, values, custom)
     for name, value in values.items():
         if name == fields.CUSTOM:
             record.custom_fields = {**record.custom_fields, **fields.known_custom(value, custom)}
@@ -143,7 +171,7 @@ def edit(
     elif isinstance(record, Task):
         record.lastmoddate = now
     session.flush()
-    _note(session, kind, record, Event.EDIT, author, now)
+    _note(session, kind, record, Event.EDIT, author, now, fires=fires)
     return record
 
 
@@ -152,8 +180,9 @@ def delete(session: Session, kind: Kind, record_id: str, author: Author, now: da
     (assumption trigger.delete-cascade). Raises RecordNotFound.
     """
     record = _get(session, kind, record_id)
+    fires = _firing(session).cascade
     for child_kind, child in _descendants(session, record):
-        _note(session, child_kind, child, Event.DELETE, author, now, fires=False)
+        _note(session, child_kind, child, Event.DELETE, author, now, fires=fires)
         session.delete(child)
         session.flush()
     session.delete(record)
@@ -218,7 +247,7 @@ def next_numbers(session: Session, kind: Kind, count: int) -> int:
     """The first of `count` consecutive numbers, now taken."""
     sequence = session.get(NumberSequence, kind)
     if sequence is None:
-        sequence = NumberSequence(kind=kind, next_number=FIRST_NUMBER)
+        sequence = NumberSequence(kind=kind, next_number=first_number(session))
         session.add(sequence)
     first = sequence.next_number
     sequence.next_number = first + count
@@ -229,6 +258,18 @@ def next_numbers(session: Session, kind: Kind, count: int) -> int:
 def version_data(record: Record) -> dict[str, Any]:
     """A record's columns as JSON values; instants as ISO text."""
     return {c.key: _as_json(getattr(record, c.key)) for c in record.__table__.columns}
+
+
+def _firing(session: Session) -> Firing:
+    found: Firing = session.info.get(_FIRING, Firing())
+    return found
+
+
+def _would_change(record: Record, values: Mapping[str, Any], custom: Sequence[Field]) -> bool:
+    own = fields.known_custom(values.get(fields.CUSTOM, {}), custom)
+    return any(record.custom_fields.get(name, "") != text for name, text in own.items()) or any(
+        getattr(record, name) != value for name, value in values.items() if name != fields.CUSTOM
+    )
 
 
 def _get(session: Session, kind: Kind, record_id: str) -> Record:
@@ -386,8 +427,10 @@ def _note(
         )
     )
     silent = (kind, event) == (Kind.FOLLOWUP, Event.EDIT) and not author.followup_edit_fires
-    if fires and author.origin is Origin.AGENT and not silent:
-        outbox.enqueue(session, kind, event, record.ids, now)
+    firing = _firing(session)
+    by_agent = author.origin is Origin.AGENT or (author.origin is Origin.EMAIL and firing.email)
+    if fires and by_agent and not silent:
+        outbox.enqueue(session, kind, event, record.ids, now, firing.continuation)
 
 
 def _as_json(value: Any) -> Any:
