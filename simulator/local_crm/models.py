@@ -34,7 +34,7 @@ class Customer(Base):
     __tablename__ = "customers"
 
     accountnum: Mapped[str] = mapped_column(primary_key=True)
-    firstname: Mapped[str] = mapped_column(default="")
+    firstname: Mapped[str] = mapped_column(default="", index=True)
     lastname: Mapped[str] = mapped_column(default="", index=True)
     company: Mapped[str] = mapped_column(default="", index=True)
     pbx: Mapped[str] = mapped_column(default="")
