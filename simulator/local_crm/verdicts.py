@@ -124,7 +124,8 @@ def _broken_rules(
             problems |= _named(name, fields.check(as_text, str(value)))
         elif field.system:
             # A new follow-up may name its case's customer, which is looked up.
-            unchanged = name == "accountnum" if record is None else value == getattr(record, name)
+            named = (kind, name) == (Kind.FOLLOWUP, "accountnum")
+            unchanged = named if record is None else value == getattr(record, name)
             if not unchanged:
                 problems[name] = f"{field.label} is view only."
         elif field.type is FieldType.INSTANT:
