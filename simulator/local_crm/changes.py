@@ -15,16 +15,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from sqlalchemy import JSON, func, select
+from sqlalchemy import JSON, ColumnDefault, func, select
 from sqlalchemy.orm import Session
 
 from simulator.db import Base
 from simulator.local_crm import custom_fields, fields
-from simulator.local_crm.fields import Field, FieldType, Rules
+from simulator.local_crm.fields import Field
 from simulator.local_crm.models import (
     MODELS,
     NUMBER_COLUMN,
-    Agent,
     Case,
     Customer,
     Followup,
@@ -34,38 +33,41 @@ from simulator.local_crm.models import (
     RecordVersion,
     Task,
 )
+from simulator.local_crm.verdicts import (
+    ChangeRefused,
+    EmailTaken,
+    RecordNotFound,
+    judge,
+    owners_of_cases,
+    parent_columns,
+    rules_info,
+)
 from simulator.settings import Settings
 from simulator.triggers import outbox
 from simulator.triggers.urls import Event, Kind
 
+__all__ = [  # the door's own, and what comes through it from `verdicts`
+    "FIRST_NUMBER",
+    "Author",
+    "ChangeRefused",
+    "EmailTaken",
+    "RecordNotFound",
+    "create",
+    "create_batch",
+    "create_many",
+    "delete",
+    "edit",
+    "first_number",
+    "next_numbers",
+    "parent_columns",
+    "session_info",
+    "version_data",
+]
+
 # In session.info:
-_RULES = "simulator.local_crm.rules"
 _FIRING = "simulator.local_crm.firing"
 _FIRST_NUMBER = "simulator.local_crm.first_number"
-_LONGEST_NUMBER = 64
 FIRST_NUMBER = 10_000_000  # assumption records.numbers-in-sequence
-_PARENT_COLUMNS: dict[Kind, tuple[tuple[Kind, str], ...]] = {
-    Kind.CUSTOMER: (),
-    Kind.CASE: ((Kind.CUSTOMER, "accountnum"),),
-    Kind.FOLLOWUP: ((Kind.CASE, "casenum"),),
-    Kind.TASK: ((Kind.CUSTOMER, "accountnum"),),
-}
-
-
-class ChangeRefused(Exception):
-    """A change that breaks a rule; `problems` has a sentence for each field, by field name."""
-
-    def __init__(self, problems: Mapping[str, str]) -> None:
-        super().__init__(" ".join(problems.values()))
-        self.problems = dict(problems)
-
-
-class EmailTaken(ChangeRefused):
-    """The change would be right if no other customer had the email (records.email-unique)."""
-
-
-class RecordNotFound(ChangeRefused):
-    """The record is not there, or no longer."""
 
 
 @dataclass(frozen=True)
@@ -87,15 +89,9 @@ class Firing:
     continuation: str = "&"  # trigger.existing-query
 
 
-def parent_columns(kind: Kind) -> tuple[str, ...]:
-    """The columns with a parent's number that a new record needs."""
-    return tuple(column for _, column in _PARENT_COLUMNS[kind])
-
-
 def session_info(settings: Settings) -> dict[Any, Any]:
     """What a session factory gives each session, so that every door obeys the same settings."""
-    return {
-        _RULES: Rules(email_max_length=settings.email_max_length),
+    return rules_info(settings) | {
         _FIRING: Firing(
             settings.email_fires,
             settings.unchanged_edit_fires,
@@ -225,6 +221,62 @@ def create_many(
     return len(bulk)
 
 
+def create_batch(
+    session: Session,
+    kind: Kind,
+    rows: Sequence[Mapping[str, Any]],
+    author: Author,
+    now: datetime,
+) -> list[ChangeRefused | None]:
+    """Create what obeys the rules; for each row what is wrong with it, or None.
+
+    rows: as `create` takes them. For silent channels: what `create` asks of the database for each
+    record is asked once for all.
+    """
+    custom = custom_fields.of_kind(session, kind)
+    complete = [fields.with_defaults(kind, values, custom) for values in rows]
+    verdicts = judge(session, kind, complete, custom)
+    sound = [values for values, wrong in zip(complete, verdicts, strict=True) if wrong is None]
+    first_number = next_numbers(session, kind, len(sound))
+    owners = owners_of_cases(session, kind, sound)
+    create_many(
+        session,
+        kind,
+        [
+            _whole_row(kind, str(number), values, owners, author, now)
+            for number, values in enumerate(sound, first_number)
+        ],
+        author,
+        now,
+    )
+    return verdicts
+
+
+def _whole_row(
+    kind: Kind,
+    number: str,
+    values: Mapping[str, Any],
+    owners: Mapping[str, str],
+    author: Author,
+    now: datetime,
+) -> dict[str, Any]:
+    """All columns of a new record. owners: of cases."""
+    record = MODELS[kind](**{**values, NUMBER_COLUMN[kind]: number})
+    if isinstance(record, Followup):
+        record.accountnum = owners[record.casenum]
+    _stamp_created(record, author, now)
+    row = {column.key: getattr(record, column.key) for column in record.__table__.columns}
+    return {
+        name: value if value is not None else _column_default(kind, name)
+        for name, value in row.items()
+    }
+
+
+def _column_default(kind: Kind, name: str) -> Any:
+    default = MODELS[kind].__table__.c[name].default
+    return default.arg if isinstance(default, ColumnDefault) and default.is_scalar else None
+
+
 def _insert_many(session: Session, model: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:
     """Rows of equal columns, values as the database holds them, by the driver itself: the ORM and
     the compiler would take four fifths of the time of a hundred thousand rows.
@@ -287,73 +339,9 @@ def _refuse_broken_rules(
     record: Record | None,
 ) -> None:
     """record: the one to edit, None for a new one, whose `values` are complete."""
-    by_name = fields.BY_NAME[kind]
-    parents = parent_columns(kind) if record is None else ()
-    problems = {name: f"A {kind} has no field {name}." for name in values.keys() - by_name.keys()}
-    problems.pop(fields.CUSTOM, None)
-    typed: dict[str, Any] = {fields.CUSTOM: values.get(fields.CUSTOM, {})}
-    if record is None:
-        typed |= {f.name: "" for f in fields.FIELDS[kind] if f.required}
-    for name in values.keys() & by_name.keys():
-        if by_name[name].system and name not in parents:
-            problems |= _check_system_field(session, values, by_name[name], record)
-        elif by_name[name].type is FieldType.INSTANT:
-            if not isinstance(values[name], datetime | None):
-                problems[name] = f"{by_name[name].label} must be a date."
-        elif isinstance(values[name], str):
-            typed[name] = values[name]
-    rules: Rules = session.info.get(_RULES, fields.STANDARD)
-    problems |= fields.check_all(kind, typed, custom, rules)
-    if record is None:
-        problems |= _check_parents(session, kind, values)
-    problems |= {
-        name: f"{field.label}: there is no agent {typed[name]}."
-        for name, field in by_name.items()
-        if field.type is FieldType.AGENT
-        and name not in problems
-        and typed.get(name, "") not in ("", getattr(record, name, ""))
-        and session.get(Agent, typed[name]) is None
-    }
-    if problems:
-        raise ChangeRefused(problems)
-    if kind is Kind.CUSTOMER and _email_is_taken(session, values.get("email", ""), record):
-        raise EmailTaken({"email": f"Another customer has the email {values['email']}."})
-
-
-def _check_system_field(
-    session: Session, values: Mapping[str, Any], field: Field, record: Record | None
-) -> dict[str, str]:
-    """System fields are view only; given as they are they do no harm."""
-    if record is None and field.name == "accountnum":  # of a follow-up: its case knows it
-        case = session.get(Case, values.get("casenum", ""))
-        unchanged = case is None or values["accountnum"] in ("", case.accountnum)
-    else:
-        unchanged = record is not None and values[field.name] == getattr(record, field.name)
-    return {} if unchanged else {field.name: f"{field.label} is view only."}
-
-
-def _check_parents(session: Session, kind: Kind, values: Mapping[str, Any]) -> dict[str, str]:
-    problems = {}
-    for parent_kind, column in _PARENT_COLUMNS[kind]:
-        parent_id = str(values.get(column, ""))
-        label = fields.BY_NAME[kind][column].label
-        as_text = fields.check(Field("", label, max_length=_LONGEST_NUMBER), parent_id)
-        if as_text is not None:
-            problems[column] = as_text
-        elif session.get(MODELS[parent_kind], parent_id) is None:
-            problems[column] = f"{label}: there is no {parent_kind} {parent_id or '(empty)'}."
-    return problems
-
-
-def _email_is_taken(session: Session, email: str, record: Record | None) -> bool:
-    if not email:
-        return False
-    taken = select(Customer.accountnum).where(
-        func.lower(Customer.email) == func.lower(email),  # as the unique index has it
-        Customer.email != "",
-        Customer.accountnum != getattr(record, "accountnum", ""),
-    )
-    return session.scalar(taken.limit(1)) is not None
+    [refused] = judge(session, kind, [values], custom, record)
+    if refused is not None:
+        raise refused
 
 
 def _stamp_created(record: Record, author: Author, now: datetime) -> None:
@@ -409,7 +397,8 @@ def _note(
 ) -> None:
     """The version and, for an agent's own action, the outbox entry."""
     record_id = str(getattr(record, NUMBER_COLUMN[kind]))
-    latest = session.scalar(
+    # A number is never handed out twice, so a new record has no earlier version.
+    latest = event is not Event.CREATE and session.scalar(
         select(func.max(RecordVersion.version)).where(
             RecordVersion.kind == kind, RecordVersion.record_id == record_id
         )

@@ -20,7 +20,7 @@ from typing import Any, TextIO
 from sqlalchemy.orm import Session, sessionmaker
 
 from simulator.local_crm import changes, custom_fields, fields
-from simulator.local_crm.changes import Author, ChangeRefused
+from simulator.local_crm.changes import Author
 from simulator.local_crm.fields import Field, FieldClass, FieldType
 from simulator.local_crm.models import Origin
 from simulator.triggers.urls import Kind
@@ -101,9 +101,8 @@ def import_csv(
         next(rows)
         done = 0
         while batch := list(islice(rows, BATCH)):
-            with sessions.begin() as loading:
-                for row in batch:
-                    _load(loading, kind, row, len(header), targets, now, report)
+            with sessions.begin() as session:
+                _load(session, kind, batch, len(header), targets, now, report)
             done += len(batch)
             if on_progress is not None:
                 on_progress(done, total)
@@ -216,34 +215,46 @@ def _loadable(kind: Kind, custom: Sequence[Field]) -> dict[str, Field]:
 def _load(
     session: Session,
     kind: Kind,
-    row: _Row,
+    rows: Sequence[_Row],
     width: int,
     targets: Sequence[_Target],
     now: datetime,
     report: Report,
 ) -> None:
-    """One row into a record, or into the report."""
-    if len(row.cells) != width:
-        reason = f"The row has {len(row.cells)} cells; the first line has {width}."
-        report.rejected += 1
-        report.rejects.append(Reject(row.line, "", _shown(",".join(row.cells)), reason))
-        return
-    values, problems = _read_row(row, targets)
-    if not problems:
-        try:
-            changes.create(session, kind, values, AUTHOR, now)
-        except ChangeRefused as refused:
-            problems = refused.problems
-    if not problems:
-        report.loaded += 1
-        return
+    """Rows into records, or into the report."""
+    rejects: dict[int, list[Reject]] = {}  # by line
+    readable: list[tuple[_Row, dict[str, Any]]] = []
+    for row in rows:
+        if len(row.cells) != width:
+            reason = f"The row has {len(row.cells)} cells; the first line has {width}."
+            rejects[row.line] = [Reject(row.line, "", _shown(",".join(row.cells)), reason)]
+            continue
+        values, problems = _read_row(row, targets)
+        if problems:
+            rejects[row.line] = _rejects(row, targets, problems)
+        else:
+            readable.append((row, values))
+    verdicts = changes.create_batch(session, kind, [v for _, v in readable], AUTHOR, now)
+    for (row, _), refused in zip(readable, verdicts, strict=True):
+        if refused is not None:
+            rejects[row.line] = _rejects(row, targets, refused.problems)
+    report.loaded += len(rows) - len(rejects)
+    report.rejected += len(rejects)
+    for _, found in sorted(rejects.items()):
+        report.rejects += found
+
+
+def _rejects(row: _Row, targets: Sequence[_Target], problems: Mapping[str, str]) -> list[Reject]:
     by_name = {target.field.name: target for target in targets}
-    report.rejected += 1
-    for name, reason in problems.items():
-        target = by_name.get(name)
-        column = target.column if target else ""
-        value = _shown(row.cells[target.position]) if target else ""
-        report.rejects.append(Reject(row.line, column, value, reason))
+    return [
+        Reject(
+            row.line,
+            by_name[name].column if name in by_name else "",
+            _shown(row.cells[by_name[name].position]) if name in by_name else "",
+            reason,
+        )
+        for name, reason in problems.items()
+    ]
 
 
 def _read_row(row: _Row, targets: Sequence[_Target]) -> tuple[dict[str, Any], dict[str, str]]:
