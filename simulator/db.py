@@ -67,9 +67,9 @@ def open_database(path: Path) -> Engine:
     return engine
 
 
-def session_factory(engine: Engine) -> sessionmaker[Session]:
-    """Sessions for changes: each takes the write lock when it begins."""
-    return sessionmaker(engine, expire_on_commit=False)
+def session_factory(engine: Engine, info: dict[Any, Any] | None = None) -> sessionmaker[Session]:
+    """Sessions for changes: each takes the write lock when it begins, and has `info` in it."""
+    return sessionmaker(engine, expire_on_commit=False, info=info)
 
 
 def read_session(engine: Engine) -> Session:

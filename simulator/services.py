@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from simulator.clock import Clock
 from simulator.db import session_factory
+from simulator.local_crm import changes
 from simulator.settings import Settings
 from simulator.triggers import outbox
 from simulator.triggers.backoff import policy_named
@@ -60,8 +61,13 @@ def make_services(engine: Engine, settings: Settings, clock: Clock, rng: random.
 
     Raises CaFileUnusable.
     """
-    sender = Sender(settings.trigger_method, settings.trigger_timeout_s, settings.trigger_ca)
-    sessions = session_factory(engine)
+    sender = Sender(
+        settings.trigger_method,
+        settings.trigger_timeout_s,
+        settings.trigger_ca,
+        settings.trigger_success,
+    )
+    sessions = session_factory(engine, changes.session_info(settings))
     dispatcher = Dispatcher(
         sessions,
         clock,

@@ -4,8 +4,10 @@ Every field has a default that is good for a demo; command-line options override
 """
 
 from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -63,6 +65,90 @@ class Settings(BaseSettings):
     followup_edit_trigger: bool = Field(
         False, description="Let Followup Edit fire its box (trigger.followup-edit-silent)."
     )
+    email_max_length: int = Field(
+        254,
+        ge=6,
+        le=254,
+        description="Characters an email may have; the import page says 40 (records.email-length).",
+    )
+    custom_tag_suffix: str = Field(
+        ".NAME",
+        pattern=r"^[A-Za-z0-9_.-]*$",
+        description="What follows the name in a case's custom tag (records.custom-tag).",
+    )
+    email_reopens_closed_case: bool = Field(
+        True,
+        description="Let an inbound email reopen the closed case it names (trigger.email-creates).",
+    )
+    trigger_query_continuation: Literal["&", "?"] = Field(
+        "&",
+        description="What follows a box's URL that already has a query (trigger.existing-query).",
+    )
+    trigger_success: Literal["200", "2xx"] = Field(
+        "200", description="Which answers end the calls of a trigger (trigger.failures)."
+    )
+    email_fires: bool = Field(
+        False, description="Let records made by inbound email fire triggers (trigger.email-silent)."
+    )
+    unchanged_edit_fires: bool = Field(
+        True, description="Let Save without a change fire (trigger.edit-without-change)."
+    )
+    delete_cascade_fires: bool = Field(
+        False, description="Let what goes with a deleted record fire too (trigger.delete-cascade)."
+    )
+    first_number: int = Field(
+        10_000_000,
+        ge=1,
+        le=10**15,
+        description="The first number of each kind (records.numbers-in-sequence).",
+    )
+
+    api_raw_query: Literal["decoded", "as-sent"] = Field(
+        "decoded",
+        description="Whether a raw xml_query is form-decoded: & cuts it (api.raw-query-decoded).",
+    )
+    api_body_limit_bytes: int = Field(
+        1_000_000, ge=1_000, le=10_000_000, description="Largest request body (api.body-limit)."
+    )
+    api_case_matters: bool = Field(
+        False, description="Whether OBJECT and tags must be spelled exactly (api.object-case)."
+    )
+    api_reply_root: Literal["WAPI", "username"] = Field(
+        "WAPI", description="The root of replies: WAPI or the upper-cased user name (api.root)."
+    )
+    api_characters: Literal["reference", "question-mark"] = Field(
+        "reference", description="What a character beyond ISO-8859-1 becomes (api.characters)."
+    )
+    api_add_reply: Literal["number", "item"] = Field(
+        "number", description="Whether Add answers with a bare number or an ITEM (api.add-reply)."
+    )
+    api_modify_reply: Literal["empty", "number"] = Field(
+        "empty", description="What Modify answers with (api.modify-reply)."
+    )
+    api_get_without_filter: Literal["error", "all"] = Field(
+        "error", description="What a GET without a filter gives (api.no-filter)."
+    )
+    api_unknown_tags: Literal["refuse", "ignore"] = Field(
+        "refuse", description="What happens to tags that are not known (api.unknown-filter)."
+    )
+    api_more_filters: bool = Field(
+        True, description="Whether filters nobody has shown are there (api.more-filters)."
+    )
+    api_partial_match: Literal["anywhere", "beginning"] = Field(
+        "anywhere", description="Where a partial match may be (api.partial-match)."
+    )
+    api_time_zone: str = Field(
+        "UTC", description="Time zone of dates on the wire (records.dates-in-utc)."
+    )
+    api_duedate_reply: Literal["minutes", "date"] = Field(
+        "minutes", description="DUEDATE in replies: MMDDYYYYHHMM or MMDDYYYY (records.duedate)."
+    )
+    api_rate_limit_per_minute: int = Field(
+        0, ge=0, description="Calls a minute before HTTP 429; 0 is no limit (api.rate-limit)."
+    )
+    api_row_cap: int = Field(
+        0, ge=0, description="Most records in a reply; 0 is no limit (api.row-cap)."
+    )
     lease_s: float = Field(
         60.0, gt=0, description="How long a claimed delivery belongs to its claimer."
     )
@@ -75,6 +161,15 @@ class Settings(BaseSettings):
     secret_key: SecretStr | None = Field(
         None, description="Key that signs forms; by default a random one for each start."
     )
+
+    @field_validator("api_time_zone")
+    @classmethod
+    def _zone_exists(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"there is no time zone {name}") from None
+        return name
 
     @property
     def database_path(self) -> Path:

@@ -1,28 +1,33 @@
 """One form for all four kinds, built from their fields.
 
-In: the screen, the agents, the record to edit if there is one, and what was posted. Out: a form
-to show, values to change a record with, and a sentence for each field that is wrong.
+In: the screen, the tenant's custom fields, the agents, the record to edit if there is one, and
+what was posted. Out: a form to show, values to change a record with, and a sentence for each field
+that is wrong.
+
+Custom fields come after the others, in inputs named `custom-NAME`: a name of the tenant's choice
+must not get in the way of the form's own. Their dates are written MM/DD/YYYY.
 """
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnDefault
 from werkzeug.datastructures import MultiDict
 from wtforms import Form, SelectField, StringField, TextAreaField
 
 from simulator.agent_console.screens import Screen
 from simulator.local_crm import fields
-from simulator.local_crm.fields import Field, FieldType
-from simulator.local_crm.models import MODELS, Agent, Record
+from simulator.local_crm.fields import Field, FieldClass, FieldType
+from simulator.local_crm.models import Agent, Record
 
+_CUSTOM_PREFIX = "custom-"
 _INSTANT = "%Y-%m-%dT%H:%M"  # as a browser's datetime-local input has it
 _INSTANT_WITH_SECONDS = "%Y-%m-%dT%H:%M:%S"
 
 
 def record_form(
     screen: Screen,
+    custom: Sequence[Field],
     agents: Sequence[Agent],
     *,
     record: Record | None = None,
@@ -30,8 +35,10 @@ def record_form(
     parent_number: str = "",
 ) -> Form:
     """The form of a new record, or of the given one, with what was posted kept in it."""
-    start = _record_values(screen, record) if record else _default_values(screen)
-    inputs = {f.name: _input(f, start[f.name], agents) for f in screen.editable}
+    start = _record_values(screen, custom, record) if record else _default_values(screen, custom)
+    inputs = {
+        input_name(f): _input(f, start[input_name(f)], agents) for f in editable(screen, custom)
+    }
     if record is None and screen.parent:
         label = fields.BY_NAME[screen.kind][screen.parent].label
         inputs = {screen.parent: StringField(label), **inputs}
@@ -40,12 +47,16 @@ def record_form(
 
 
 def read_form(
-    screen: Screen, form: Form, agents: Sequence[Agent]
+    screen: Screen, custom: Sequence[Field], form: Form, agents: Sequence[Agent]
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """The values for `changes`, and a sentence for each field that is wrong already."""
-    values: dict[str, Any] = {name: form[name].data or "" for name in form.data}
-    texts = {f.name: values[f.name] for f in screen.editable if f.type is not FieldType.INSTANT}
-    problems = fields.check_all(screen.kind, texts)
+    values: dict[str, Any] = {f.name: form[f.name].data or "" for f in screen.editable}
+    if screen.parent and screen.parent in form:
+        values[screen.parent] = form[screen.parent].data or ""
+    values[fields.CUSTOM] = {f.name: _read_custom(f, form[input_name(f)].data) for f in custom}
+    instants = {f.name for f in screen.editable if f.type is FieldType.INSTANT}
+    texts = {name: value for name, value in values.items() if name not in instants}
+    problems = fields.check_all(screen.kind, texts, custom)
     for field in screen.editable:
         if field.type is FieldType.INSTANT:
             try:
@@ -64,7 +75,26 @@ def read_form(
 def show_problems(form: Form, problems: Mapping[str, str]) -> None:
     """Put each sentence beside its field."""
     for name, sentence in problems.items():
-        form[name].errors = [sentence]
+        for target in (name, _CUSTOM_PREFIX + name):
+            if target in form:
+                form[target].errors = [sentence]
+
+
+def editable(screen: Screen, custom: Sequence[Field]) -> tuple[Field, ...]:
+    """The fields that an agent types in, in the order of the form."""
+    return (*screen.editable, *custom)
+
+
+def input_name(field: Field) -> str:
+    """The name of a field's input."""
+    is_custom = field.field_class is FieldClass.CUSTOM
+    return _CUSTOM_PREFIX + field.name if is_custom else field.name
+
+
+def custom_text(field: Field, record: Record) -> str:
+    """The value of a custom field as agents read and write it."""
+    value = record.custom_fields.get(field.name, "")
+    return fields.slashed_date(value) if field.type is FieldType.DATE else value
 
 
 def _input(field: Field, start: str, agents: Sequence[Agent]) -> Any:
@@ -78,7 +108,10 @@ def _input(field: Field, start: str, agents: Sequence[Agent]) -> Any:
     if field.type is FieldType.INSTANT:
         return StringField(f"{field.label} (UTC)", render_kw={"type": "datetime-local"})
     if field.type is FieldType.PICK:
-        return _select(field, {choice: choice for choice in field.choices}, start)
+        none = {} if field.required else {"": "(none)"}
+        return _select(field, {**none, **{choice: choice for choice in field.choices}}, start)
+    if field.type is FieldType.DATE:
+        return StringField(f"{field.label} (MM/DD/YYYY)")
     if field.type is FieldType.AGENT:
         named = {agent.agent_id: f"{agent.agent_id} ({agent.name})" for agent in agents}
         return _select(field, {"": "(nobody)", **named}, start)
@@ -93,16 +126,28 @@ def _select(field: Field, choices: dict[str, str], start: str) -> Any:
     return SelectField(field.label, choices={**extra, **choices}, validate_choice=False)
 
 
-def _record_values(screen: Screen, record: Record) -> dict[str, str]:
-    return {field.name: _as_text(getattr(record, field.name)) for field in screen.editable}
+def _record_values(screen: Screen, custom: Sequence[Field], record: Record) -> dict[str, str]:
+    standard = {field.name: _as_text(getattr(record, field.name)) for field in screen.editable}
+    return standard | {input_name(field): custom_text(field, record) for field in custom}
 
 
-def _default_values(screen: Screen) -> dict[str, str]:
-    defaults = {f.name: MODELS[screen.kind].__table__.c[f.name].default for f in screen.editable}
+def _default_values(screen: Screen, custom: Sequence[Field]) -> dict[str, str]:
     return {
-        name: str(default.arg) if isinstance(default, ColumnDefault) else ""
-        for name, default in defaults.items()
+        input_name(field): fields.slashed_date(field.default)
+        if field.type is FieldType.DATE
+        else field.default
+        for field in editable(screen, custom)
     }
+
+
+def _read_custom(field: Field, typed: str | None) -> str:
+    """What a record keeps; a text that is no date stays as it is, for `fields.check` to refuse."""
+    if field.type is not FieldType.DATE or not typed:
+        return typed or ""
+    try:
+        return fields.wire_date(fields.read_slashed_date(typed))
+    except ValueError:
+        return f"not a date: {typed}"
 
 
 def _as_text(value: Any) -> str:

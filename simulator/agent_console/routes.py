@@ -5,6 +5,7 @@ trigger fired. Killed before the commit: nothing happened, and the form is sent 
 """
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, session, url_for
@@ -17,8 +18,9 @@ from simulator.agent_console import actions, forms, reads
 from simulator.agent_console.actions import Done
 from simulator.agent_console.screens import LEADS_TO, OF_KIND, SCREENS, Screen
 from simulator.db import read_session
-from simulator.local_crm import queries
+from simulator.local_crm import custom_fields, queries
 from simulator.local_crm.changes import Author, ChangeRefused, RecordNotFound
+from simulator.local_crm.fields import Field
 from simulator.local_crm.models import Agent, Origin, Record
 from simulator.services import services
 from simulator.triggers.urls import Event, Kind
@@ -63,9 +65,14 @@ def show_record(path: str, record_id: str) -> Page:
         }
         if versions and versions[0].event is Event.DELETE:
             return render_template("agent_console/deleted.html", **shown), 404
+        record = _get(db, screen, record_id)
         return render_template(
             "agent_console/record.html",
-            record=_get(db, screen, record_id),
+            record=record,
+            custom=[
+                (field.label, field.name, forms.custom_text(field, record))
+                for field in custom_fields.of_kind(db, screen.kind)
+            ],
             children=reads.children_of(db, screen, record_id),
             leads_to=LEADS_TO,
             **shown,
@@ -78,8 +85,10 @@ def show_new(path: str) -> Page:
     screen = SCREENS[path]
     parent_number = request.args.get(screen.parent, "") if screen.parent else ""
     with read_session(services().engine) as db:
-        form = forms.record_form(screen, reads.all_agents(db), parent_number=parent_number)
-    return _form_page(screen, form)
+        custom = custom_fields.of_kind(db, screen.kind)
+        agents = reads.all_agents(db)
+    form = forms.record_form(screen, custom, agents, parent_number=parent_number)
+    return _form_page(screen, custom, form)
 
 
 @blueprint.post(f"/{_KINDS}/new")
@@ -87,16 +96,16 @@ def create(path: str) -> Page:
     """Create a record."""
     screen = SCREENS[path]
     with read_session(services().engine) as db:
-        agents = reads.all_agents(db)
-    form = forms.record_form(screen, agents, posted=request.form)
-    values, problems = forms.read_form(screen, form, agents)
+        custom, agents = custom_fields.of_kind(db, screen.kind), reads.all_agents(db)
+    form = forms.record_form(screen, custom, agents, posted=request.form)
+    values, problems = forms.read_form(screen, custom, form, agents)
     if problems:
-        return _form_page(screen, form, problems)
+        return _form_page(screen, custom, form, problems)
     try:
         with services().sessions.begin() as db:
             done = actions.create(db, screen.kind, values, _author(), services().clock.now())
     except ChangeRefused as refused:
-        return _form_page(screen, form, refused.problems)
+        return _form_page(screen, custom, form, refused.problems)
     return _to_record(screen, done)
 
 
@@ -106,8 +115,9 @@ def show_edit(path: str, record_id: str) -> Page:
     screen = SCREENS[path]
     with read_session(services().engine) as db:
         record = _get(db, screen, record_id)
-        form = forms.record_form(screen, reads.all_agents(db), record=record)
-    return _form_page(screen, form, record_id=record_id)
+        custom, agents = custom_fields.of_kind(db, screen.kind), reads.all_agents(db)
+    form = forms.record_form(screen, custom, agents, record=record)
+    return _form_page(screen, custom, form, record_id=record_id)
 
 
 @blueprint.post(f"/{_KINDS}/<record_id>/edit")
@@ -116,10 +126,11 @@ def edit(path: str, record_id: str) -> Page:
     screen = SCREENS[path]
     with read_session(services().engine) as db:
         record, agents = _get(db, screen, record_id), reads.all_agents(db)
-    form = forms.record_form(screen, agents, record=record, posted=request.form)
-    values, problems = forms.read_form(screen, form, agents)
+        custom = custom_fields.of_kind(db, screen.kind)
+    form = forms.record_form(screen, custom, agents, record=record, posted=request.form)
+    values, problems = forms.read_form(screen, custom, form, agents)
     if problems:
-        return _form_page(screen, form, problems, record_id)
+        return _form_page(screen, custom, form, problems, record_id)
     try:
         with services().sessions.begin() as db:
             now = services().clock.now()
@@ -127,7 +138,7 @@ def edit(path: str, record_id: str) -> Page:
     except RecordNotFound as gone:
         abort(404, str(gone))
     except ChangeRefused as refused:
-        return _form_page(screen, form, refused.problems, record_id)
+        return _form_page(screen, custom, form, refused.problems, record_id)
     return _to_record(screen, done)
 
 
@@ -197,13 +208,18 @@ def _author() -> Author:
 
 
 def _form_page(
-    screen: Screen, form: Form, problems: dict[str, str] | None = None, record_id: str = ""
+    screen: Screen,
+    custom: Sequence[Field],
+    form: Form,
+    problems: dict[str, str] | None = None,
+    record_id: str = "",
 ) -> tuple[str, int]:
     forms.show_problems(form, problems or {})
     page = render_template(
         "agent_console/form.html",
         screen=screen,
         form=form,
+        inputs=[(forms.input_name(f), f.required) for f in forms.editable(screen, custom)],
         record_id=record_id,
         refused=bool(problems),
         parent=LEADS_TO[screen.parent] if screen.parent else None,

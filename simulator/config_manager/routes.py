@@ -81,9 +81,10 @@ def save_api() -> Page:
 
 
 def _triggers_page(form: Form) -> str:
+    continuation = services().settings.trigger_query_continuation
     # What follows the URL in a box, by kind and event: it continues a query that is there.
     sent = {
-        box: trigger_url(url, EXAMPLE_IDS[box[0]]).removeprefix(url)
+        box: trigger_url(url, EXAMPLE_IDS[box[0]], continuation).removeprefix(url)
         for box, url in forms.typed_urls(form).items()
     }
     return render_template(

@@ -1,18 +1,20 @@
 """From the tags of a GET command to conditions on a table (api.filters, api.more-filters).
 
 In: the kind and the tags with their values. Out: SQL conditions that must all hold, or
-CallRefused. Numbers, emails and other exact filters are served by an index.
+CallRefused. Exact filters are served by an index; those that match in part, and custom fields,
+are not.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, select, true
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Select, func, select
 
-from simulator.crm_api.errors import CallRefused, Refusal
-from simulator.local_crm.fields import BY_NAME
+from simulator.crm_api.errors import CallRefused, Refusal, value_test
+from simulator.crm_api.tags import Tag, known_tags, read_tags
+from simulator.local_crm.fields import FIELDS, Field, FieldClass
 from simulator.local_crm.models import MODELS, NUMBER_COLUMN, Customer
+from simulator.settings import Settings
 from simulator.triggers.urls import Kind
 
 EXACT: dict[Kind, tuple[str, ...]] = {
@@ -26,63 +28,68 @@ EXACT: dict[Kind, tuple[str, ...]] = {
         "CUSTOMERTYPE",
     ),
     Kind.CASE: ("CASENUM", "ACCOUNTNUM", "STATUS", "PROJECT"),
+    Kind.FOLLOWUP: (),
+    Kind.TASK: ("ASSIGNEDTO", "TASK_STATUS"),
+}
+ASSUMED: dict[Kind, tuple[str, ...]] = {  # api.more-filters
     Kind.FOLLOWUP: ("FOLLOWUPNUM", "CASENUM", "ACCOUNTNUM"),
-    Kind.TASK: ("TASKNUM", "ACCOUNTNUM", "ASSIGNEDTO", "TASK_STATUS"),
+    Kind.TASK: ("TASKNUM", "ACCOUNTNUM"),
 }
 PARTIAL: dict[Kind, tuple[str, ...]] = {Kind.CASE: ("SUBJECT",)}
 PARTIAL_OF_CUSTOMER: dict[Kind, tuple[str, ...]] = {Kind.CASE: ("LASTNAME", "COMPANY")}
+NUMBERS = {name.upper() for name in NUMBER_COLUMN.values()}
 
-# SQLite's own limits (expression depth, pattern length) would make an error of the server's.
-MOST_FILTERS = 50
-LONGEST_VALUE = 4_000
+LONGEST_VALUE = 4_000  # SQLite's limit of a pattern's length would make an error of the server's
 
 
-def select_matching(session: Session, kind: Kind, values: Sequence[tuple[str, str]]) -> Select[Any]:
-    """The records of a kind that match all values, in the order of their numbers.
+def select_matching(
+    kind: Kind, values: Sequence[tuple[str, str]], custom: Sequence[Field], settings: Settings
+) -> Select[Any]:
+    """The records of a kind that match all values, in the order of their numbers: the columns of
+    FIELDS[kind], then the custom fields.
 
     values: tags in any case, and texts; an empty text counts as not given (api.no-filter).
+    Raises CallRefused.
     """
-    given = list(dict.fromkeys((tag, text) for tag, text in values if text))
-    if not given:
-        raise CallRefused(Refusal.NO_FILTER, ", ".join(_names(kind)))
-    if len(given) > MOST_FILTERS:
-        raise CallRefused(Refusal.TOO_MANY_FILTERS, MOST_FILTERS)
-    conditions = [_condition(session, kind, tag, text) for tag, text in given]
-    model = MODELS[kind]
-    return select(model).where(*conditions).order_by(_column(kind, NUMBER_COLUMN[kind]))
-
-
-def _names(kind: Kind) -> tuple[str, ...]:
-    return EXACT[kind] + PARTIAL.get(kind, ()) + PARTIAL_OF_CUSTOMER.get(kind, ())
-
-
-def _condition(session: Session, kind: Kind, tag: str, text: str) -> ColumnElement[bool]:
-    name = tag.upper()
-    if len(text) > LONGEST_VALUE:
-        raise CallRefused(Refusal.VALUE_TEST, tag)
-    if name in EXACT[kind]:
-        return _column(kind, name.lower()) == text
-    if name in PARTIAL.get(kind, ()):
-        return _column(kind, name.lower()).icontains(text, autoescape=True)
-    if name in PARTIAL_OF_CUSTOMER.get(kind, ()):
-        owner = _column(Kind.CUSTOMER, name.lower()).icontains(text, autoescape=True)
-        return _column(kind, "accountnum").in_(select(Customer.accountnum).where(owner))
-    return _custom_field(session, kind, tag, text)
-
-
-def _custom_field(session: Session, kind: Kind, tag: str, text: str) -> ColumnElement[bool]:
-    """A custom field's value; a tag that no record of the kind has is refused, not ignored:
-    a caller takes "nothing found" for "deleted" (api.unknown-filter).
-    """
-    if tag.lower() in BY_NAME[kind]:
-        raise CallRefused(Refusal.UNKNOWN_FILTER, tag)
+    known = known_tags(kind, custom, settings)
+    tags = read_tags(kind, values, known, settings, also=PARTIAL_OF_CUSTOMER.get(kind, ()))
+    exact = EXACT[kind] + (ASSUMED.get(kind, ()) if settings.api_more_filters else ())
+    conditions = [_condition(kind, tag, exact, settings) for tag in tags if tag.text]
+    if not conditions and settings.api_get_without_filter == "error":
+        names = (*exact, *PARTIAL_OF_CUSTOMER.get(kind, ()), *PARTIAL.get(kind, ()))
+        raise CallRefused(Refusal.NO_FILTER, ", ".join(names))
     table = MODELS[kind].__table__
-    pairs = func.json_each(table.c.custom_fields).table_valued("key", "value")
-    named = func.lower(pairs.c.key) == tag.lower()
-    every_pair = table.join(pairs, true())
-    if not session.scalar(select(select(1).select_from(every_pair).where(named).exists())):
-        raise CallRefused(Refusal.UNKNOWN_FILTER, tag)
-    return select(1).select_from(pairs).where(named, pairs.c.value == text).exists()
+    found = select(*(table.c[field.name] for field in FIELDS[kind]), table.c.custom_fields)
+    found = found.where(*conditions).order_by(table.c[NUMBER_COLUMN[kind]])
+    return found.limit(settings.api_row_cap) if settings.api_row_cap else found
+
+
+def _condition(
+    kind: Kind, tag: Tag, exact: tuple[str, ...], settings: Settings
+) -> ColumnElement[bool]:
+    """What one filter demands. Raises CallRefused."""
+    if len(tag.text) > LONGEST_VALUE:
+        raise value_test(tag.name)
+    if tag.name in exact:
+        if tag.name in NUMBERS and not (tag.text.isascii() and tag.text.isdigit()):
+            raise value_test(tag.name)  # api.number-filter
+        return _column(kind, tag.name.lower()) == tag.text
+    if tag.name in PARTIAL.get(kind, ()):
+        return _in_part(_column(kind, tag.name.lower()), tag.text, settings)
+    if tag.name in PARTIAL_OF_CUSTOMER.get(kind, ()):
+        owner = _in_part(_column(Kind.CUSTOMER, tag.name.lower()), tag.text, settings)
+        return _column(kind, "accountnum").in_(select(Customer.accountnum).where(owner))
+    if tag.field is not None and tag.field.field_class is FieldClass.CUSTOM:
+        stored = MODELS[kind].__table__.c.custom_fields
+        return func.json_extract(stored, f'$."{tag.field.name}"') == tag.text
+    raise CallRefused(Refusal.NO_FILTER_TAG, tag.name, kind)
+
+
+def _in_part(column: ColumnElement[str], text: str, settings: Settings) -> ColumnElement[bool]:
+    """A partial match in any case: anywhere, or at the beginning (api.partial-match)."""
+    if settings.api_partial_match == "beginning":
+        return column.istartswith(text, autoescape=True)
+    return column.icontains(text, autoescape=True)
 
 
 def _column(kind: Kind, name: str) -> ColumnElement[str]:

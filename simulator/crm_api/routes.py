@@ -1,21 +1,31 @@
 """The two endpoints of the CRM API: who calls, what for, may they, and the reply.
 
-In: a POST. Out: an XML reply with HTTP 200, an error reply included (api.error-reply).
-Killed here: nothing was changed; the caller asks again.
+In: a POST. Out: an XML reply with HTTP 200, an error reply included (api.error-reply); only a
+caller in too great a hurry gets 429. A GET is one consistent state, however long its reply is
+on the way: its read transaction ends when the reply is out or the caller is gone.
+Killed here: a change was committed whole or not at all; the caller asks again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import chain, islice
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, current_app, request
+from flask.blueprints import BlueprintSetupState
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from simulator.crm_api import filters, parse, render
-from simulator.crm_api.errors import CallRefused, Refusal
+from simulator.crm_api import filters, parse, render, write
+from simulator.crm_api.errors import CallRefused, Refusal, TooManyRequests
+from simulator.crm_api.rate_limit import RateLimit
 from simulator.db import read_session
+from simulator.local_crm import custom_fields
 from simulator.local_crm.api_access import verify, verify_key
-from simulator.local_crm.models import ApiAccess
-from simulator.services import services
+from simulator.local_crm.changes import Author
+from simulator.local_crm.models import NUMBER_COLUMN, ApiAccess, Origin
+from simulator.services import EXTENSION, Services, services
+from simulator.settings import Settings
 from simulator.triggers.urls import Kind
 from simulator.web import csrf
 
@@ -23,9 +33,26 @@ blueprint = Blueprint("crm_api", __name__)
 csrf.exempt(blueprint)  # a program calls, with credentials in every request and no cookie
 
 _READ_AT_MOST = 64_000_000  # bytes taken in before the connection is dropped
+_ROWS_AT_ONCE = 200  # in memory; any number of records may be in a reply
 _ACCESS_ROW = 1
+_RATE_LIMIT = "crm_simulator_api_rate_limit"
 _KINDS = {kind.lower(): kind for kind in Kind}
-_NEVER_GRANTED = {"Followup:Modify"}
+_ACTIONS = ("Get", "Add", "Modify", "Delete")
+_NEVER_AVAILABLE = {(kind, "Delete") for kind in Kind} | {(Kind.FOLLOWUP, "Modify")}  # api.rights
+
+
+@dataclass
+class _Call:
+    """What is known of a call so far; `root` is the reply's, by the user it is for."""
+
+    settings: Settings
+    root: str = "WAPI"
+
+
+@blueprint.record
+def _make_rate_limit(state: BlueprintSetupState) -> None:
+    found: Services = state.app.extensions[EXTENSION]
+    state.app.extensions[_RATE_LIMIT] = RateLimit(found.settings.api_rate_limit_per_minute)
 
 
 @blueprint.post("/WAPI/wapi.php")
@@ -40,17 +67,23 @@ def cc_wapi() -> Response:
     return _answer(_cc_wapi_reply)
 
 
-def _answer(reply: Callable[[Session, bytes], bytes]) -> Response:
+def _answer(reply: Callable[[_Call, bytes, ExitStack], Response]) -> Response:
+    call = _Call(services().settings)
     try:
-        body = _read_body()
-        with read_session(services().engine) as session:
-            xml = reply(session, body)
+        body = _read_body(call.settings.api_body_limit_bytes)
+        limit: RateLimit = current_app.extensions[_RATE_LIMIT]
+        limit.check(services().clock.now())
+        with ExitStack() as stack:
+            return reply(call, body, stack)
     except CallRefused as refused:
-        xml = render.error_reply(refused)
-    return Response(xml, content_type=render.CONTENT_TYPE)
+        response = _response(render.error_reply(refused, call.root, call.settings))
+        if isinstance(refused, TooManyRequests):
+            response.status_code = 429
+            response.headers["Retry-After"] = str(refused.retry_after_s)
+        return response
 
 
-def _read_body() -> bytes:
+def _read_body(limit: int) -> bytes:
     """The body, taken in to its end even where it is too large: a connection that is closed
     on unread bytes is reset, and the caller would never see the error reply.
     """
@@ -58,63 +91,99 @@ def _read_body() -> bytes:
     body = bytearray()
     try:
         while chunk := request.stream.read(65_536):
-            if len(body) <= parse.BODY_LIMIT:
+            if len(body) <= limit:
                 body += chunk
     except RequestEntityTooLarge:
-        raise CallRefused(Refusal.TOO_LARGE, parse.BODY_LIMIT) from None
-    if len(body) > parse.BODY_LIMIT:
-        raise CallRefused(Refusal.TOO_LARGE, parse.BODY_LIMIT)
+        raise CallRefused(Refusal.TOO_LARGE, limit) from None
+    if len(body) > limit:
+        raise CallRefused(Refusal.TOO_LARGE, limit)
     return bytes(body)
 
 
-def _wapi_reply(session: Session, body: bytes) -> bytes:
-    credentials, command = parse.wapi_call(body)
-    access = _enabled_access(session)
+def _wapi_reply(call: _Call, body: bytes, stack: ExitStack) -> Response:
+    as_sent = call.settings.api_raw_query == "as-sent"
+    credentials, command = parse.wapi_call(body, raw_as_sent=as_sent)
+    session = stack.enter_context(read_session(services().engine))
+    access = _enabled_access(call, session)
     if not verify(access, credentials.tenant, credentials.username, credentials.password):
         raise CallRefused(Refusal.BAD_CREDENTIALS)
-    return _run(session, access, command)
+    return _run(call, session, access, command, stack)
 
 
-def _cc_wapi_reply(session: Session, body: bytes) -> bytes:
-    access = _enabled_access(session)
+def _cc_wapi_reply(call: _Call, body: bytes, stack: ExitStack) -> Response:
+    session = stack.enter_context(read_session(services().engine))
+    access = _enabled_access(call, session)
     tenant, key = (request.headers.get(name, "") for name in ("X-8x8-Tenant", "x-api-key"))
     if not verify_key(access, tenant, key):
         raise CallRefused(Refusal.BAD_KEY)
-    return _run(session, access, parse.bare_command(body))
+    return _run(call, session, access, parse.bare_command(body), stack)
 
 
-def _enabled_access(session: Session) -> ApiAccess:
+def _enabled_access(call: _Call, session: Session) -> ApiAccess:
     access = session.get(ApiAccess, _ACCESS_ROW)
     if access is None or not access.enabled:
         raise CallRefused(Refusal.API_DISABLED)
+    call.root = render.root_for(access.username, call.settings)
     return access
 
 
-def _run(session: Session, access: ApiAccess, command: parse.Command) -> bytes:
-    """The reply to a command whose caller is known. Raises CallRefused."""
-    kind = _KINDS.get(command.object.lower())  # api.object-case
-    if kind is None:
-        raise CallRefused(Refusal.UNKNOWN_OBJECT, command.object or "(empty)")
+def _run(
+    call: _Call, session: Session, access: ApiAccess, command: parse.Command, stack: ExitStack
+) -> Response:
+    """The reply to a command whose caller is known. Raises CallRefused.
+
+    session: reads; it is closed by `stack`, or by the reply where that is streamed.
+    """
+    kind = _kind(command.object, call.settings)
     action = command.action.capitalize()  # api.action-case
     if action not in _ACTIONS:
         raise CallRefused(Refusal.UNKNOWN_ACTION, command.action or "(empty)")
-    right = f"{kind}:{action}"  # api.rights
-    if right in _NEVER_GRANTED or right not in access.rights:
-        raise CallRefused(Refusal.NO_RIGHT, f"{action} a {kind}")
-    return _ACTIONS[action](session, kind, command)
+    if (kind, action) in _NEVER_AVAILABLE:
+        raise CallRefused(Refusal.NOT_AVAILABLE, action, kind)
+    if f"{kind}:{action}" not in access.rights:  # api.rights
+        raise CallRefused(Refusal.NO_RIGHT, action, kind)
+    if action == "Get":
+        return _get(call, session, kind, command, stack)
+    author = Author(Origin.API, access.used_identity)  # api.identity
+    stack.close()  # the state that was read must not be older than the change
+    return _response(_change(call, kind, action, command, author))
 
 
-def _get(session: Session, kind: Kind, command: parse.Command) -> bytes:
-    found = session.scalars(filters.select_matching(session, kind, command.values))
-    return render.reply(kind, found)
+def _kind(written: str, settings: Settings) -> Kind:
+    kind = _KINDS.get(written.lower())  # api.object-case
+    if kind is None or (settings.api_case_matters and written != kind):
+        raise CallRefused(Refusal.UNKNOWN_OBJECT, written or "(empty)")
+    return kind
 
 
-def _not_available(session: Session, kind: Kind, command: parse.Command) -> bytes:
-    raise CallRefused(Refusal.NOT_AVAILABLE, command.action)
+def _get(
+    call: _Call, session: Session, kind: Kind, command: parse.Command, stack: ExitStack
+) -> Response:
+    """A reply that fits one chunk is sent whole, with its length; a longer one as rows come."""
+    custom = custom_fields.of_kind(session, kind)
+    found = filters.select_matching(kind, command.values, custom, call.settings)
+    rows = session.execute(found.execution_options(yield_per=_ROWS_AT_ONCE))
+    chunks = render.reply_chunks(kind, custom, rows, call.root, call.settings)
+    begun = list(islice(chunks, 2))
+    if len(begun) < 2:
+        return _response(begun[0])
+    response = _response(chain(begun, chunks))
+    response.call_on_close(stack.pop_all().close)
+    return response
 
 
-_ACTIONS: dict[str, Callable[[Session, Kind, parse.Command], bytes]] = {
-    "Get": _get,
-    "Add": _not_available,
-    "Modify": _not_available,
-}
+def _change(call: _Call, kind: Kind, action: str, command: parse.Command, author: Author) -> bytes:
+    values, settings, now = command.values, call.settings, services().clock.now()
+    hashed = write.password_hash(values) if (kind, action) == (Kind.CUSTOMER, "Add") else ""
+    with services().sessions.begin() as session:
+        if action == "Modify":
+            number = write.modify(session, kind, values, author, now, settings)
+        else:
+            number = write.add(session, kind, values, hashed, author, now, settings)
+    if action == "Modify" and settings.api_modify_reply == "empty":
+        return render.success_reply(call.root, settings)
+    return render.number_reply(NUMBER_COLUMN[kind].upper(), number, call.root, settings)
+
+
+def _response(content: bytes | Iterator[bytes]) -> Response:
+    return Response(content, content_type=render.CONTENT_TYPE)

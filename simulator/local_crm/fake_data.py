@@ -1,15 +1,16 @@
 """Believable records: customers, cases, follow-ups and tasks that hang together.
 
-In: a session, how many customers, a seed, now. Out: rows by the silent channel (CSV import),
-equal for equal seed and now, an empty database and equal library versions. Killed before the
-commit: nothing was added.
+In: a session, how many customers, a seed, now. Out: rows by a silent channel, equal for equal
+seed, now and custom fields, an empty database and equal library versions. Killed before the
+commit: nothing of the chunk was added.
 
 Faker draws its pools once, and chance composes them: a Faker call for each field of 100,000
 customers would take half a minute.
 """
 
 import random
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,14 +18,16 @@ from typing import Any
 from faker import Faker
 from sqlalchemy.orm import Session
 
-from simulator.local_crm import changes
+from simulator.local_crm import changes, custom_fields, fields
 from simulator.local_crm.changes import Author
-from simulator.local_crm.fields import BY_NAME, MEDIA
+from simulator.local_crm.fields import BY_NAME, MEDIA, Field, FieldType
 from simulator.local_crm.first_start import AGENT_COUNT
 from simulator.local_crm.models import Origin
 from simulator.triggers.urls import Kind
 
 Row = dict[str, Any]
+Counts = Counter[Kind]
+CHUNK = 1000  # customers whose records are held and written at a time
 YEARS = timedelta(days=730)  # customers were imported then; all else happened since
 AUTHOR = Author(Origin.CSV, "csv import")
 _AGENTS = [f"ag{1001 + number}" for number in range(AGENT_COUNT)]
@@ -62,6 +65,7 @@ NOTES = (
     "Escalated to the second level – see “notes”.",
     "Problème résolu, à vérifier demain.",
 )
+_CUSTOM_TEXTS = ("gold", "A-7", "renewal", "2nd floor")  # ASCII: a byte is a character
 TASK_SUBJECTS = ("Call back", "Send a quote", "Check the invoice", "Arrange a visit", "Follow up")
 
 
@@ -74,21 +78,47 @@ class _Pools:
     cities: list[tuple[str, str, str]]  # city, state, zip
 
 
-def add_fake_data(session: Session, customers: int, seed: int, now: datetime) -> dict[Kind, int]:
+class FakeData:
+    """A source of records: chunk after chunk it hands out the same for the same seed, whatever
+    transactions the chunks are committed in. It holds no more than one chunk in memory.
+    """
+
+    def __init__(self, customers: int, seed: int, now: datetime, author: Author = AUTHOR) -> None:
+        self.customers_left = customers
+        self._rng = random.Random(seed)  # noqa: S311 data, no secret
+        self._now = now
+        self._author = author
+        self._pools = _draw_pools()
+        self._awkward_names = iter(AWKWARD_NAMES)
+
+    def add_chunk(self, session: Session, *, customers_only: bool = False) -> Counts:
+        """How many records of each kind were added: up to 1,000 customers and what is theirs."""
+        count = min(CHUNK, self.customers_left)
+        self.customers_left -= count
+        rng, now = self._rng, self._now
+        customers = list(_customers(session, rng, self._pools, self._awkward_names, count))
+        rows = {Kind.CUSTOMER: customers}
+        if not customers_only:
+            rows[Kind.CASE] = list(_cases(session, rng, customers, now))
+            rows[Kind.FOLLOWUP] = list(_followups(session, rng, rows[Kind.CASE], now))
+            rows[Kind.TASK] = list(_tasks(session, rng, customers, now))
+        # Customers were there before all that happened to them.
+        added_at = now if customers_only else now - YEARS
+        for kind, of_kind in rows.items():
+            _fill_custom_fields(rng, of_kind, custom_fields.of_kind(session, kind), now)
+            changes.create_many(session, kind, of_kind, self._author, added_at)
+        return Counter({kind: len(of_kind) for kind, of_kind in rows.items()})
+
+
+def add_fake_data(session: Session, customers: int, seed: int, now: datetime) -> Counts:
     """How many records of each kind were added: to 200 customers about 300 cases, 300
-    follow-ups and 200 tasks."""
-    rng = random.Random(seed)  # noqa: S311 data, no secret
-    customer_rows = list(_customers(session, rng, _draw_pools(), customers))
-    case_rows = list(_cases(session, rng, customer_rows, now))
-    rows = {
-        Kind.CUSTOMER: customer_rows,
-        Kind.CASE: case_rows,
-        Kind.FOLLOWUP: list(_followups(session, rng, case_rows, now)),
-        Kind.TASK: list(_tasks(session, rng, customer_rows, now)),
-    }
-    return {
-        kind: changes.create_many(session, kind, rows[kind], AUTHOR, now - YEARS) for kind in rows
-    }
+    follow-ups and 200 tasks, all in the session's transaction.
+    """
+    source = FakeData(customers, seed, now)
+    added: Counts = Counter()
+    while source.customers_left:
+        added += source.add_chunk(session)
+    return added
 
 
 def _draw_pools() -> _Pools:
@@ -103,13 +133,18 @@ def _draw_pools() -> _Pools:
     )
 
 
-def _customers(session: Session, rng: random.Random, pools: _Pools, count: int) -> Iterator[Row]:
+def _customers(
+    session: Session,
+    rng: random.Random,
+    pools: _Pools,
+    awkward_names: Iterator[tuple[str, str]],
+    count: int,
+) -> Iterator[Row]:
     first_number = changes.next_numbers(session, Kind.CUSTOMER, count)
     for position in range(count):
-        first, last = (
-            AWKWARD_NAMES[position]
-            if position < len(AWKWARD_NAMES)
-            else (rng.choice(pools.first_names), rng.choice(pools.last_names))
+        first, last = next(awkward_names, None) or (
+            rng.choice(pools.first_names),
+            rng.choice(pools.last_names),
         )
         company = rng.choice(AWKWARD_COMPANIES if rng.random() < 0.1 else pools.companies)
         account = str(first_number + position)
@@ -228,6 +263,28 @@ def _tasks(
             "parenttasknum": "",
             "custom_fields": {},
         }
+
+
+def _fill_custom_fields(
+    rng: random.Random, rows: list[Row], custom: Sequence[Field], now: datetime
+) -> None:
+    for row in rows if custom else ():
+        row["custom_fields"] = {field.name: _custom_value(rng, field, now) for field in custom}
+
+
+def _custom_value(rng: random.Random, field: Field, now: datetime) -> str:
+    """A value that the field's rules allow."""
+    if field.type is FieldType.PICK:
+        return rng.choice(field.choices)
+    if field.type is FieldType.DATE:
+        return fields.wire_date(_between(rng, now - YEARS, now))
+    most = field.max_length or 0
+    if field.type is FieldType.NUMBER:
+        return str(rng.randrange(10 ** min(most, 6)))
+    if field.type is FieldType.URL:
+        url = f"https://example.com/{rng.randrange(1000)}"
+        return url if len(url) <= most else field.default or "ftp://x"
+    return rng.choice(_CUSTOM_TEXTS)[:most]
 
 
 def _pick(rng: random.Random, kind: Kind, name: str) -> str:

@@ -9,10 +9,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, Text, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, Index, Text, UniqueConstraint, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from simulator.db import Base, UtcDateTime
+from simulator.local_crm.fields import CustomType, Definition
 from simulator.triggers.urls import Event, Kind, RecordIds
 
 
@@ -33,7 +34,7 @@ class Customer(Base):
     __tablename__ = "customers"
 
     accountnum: Mapped[str] = mapped_column(primary_key=True)
-    firstname: Mapped[str] = mapped_column(default="")
+    firstname: Mapped[str] = mapped_column(default="", index=True)
     lastname: Mapped[str] = mapped_column(default="", index=True)
     company: Mapped[str] = mapped_column(default="", index=True)
     pbx: Mapped[str] = mapped_column(default="")
@@ -185,6 +186,46 @@ class RecordVersion(Base):
     data: Mapped[dict[str, Any] | None] = mapped_column(
         JSON
     )  # columns by name; instants as ISO text
+
+
+class CustomField(Base):
+    """A custom field of a kind; records keep its value in `custom_fields`, under its name."""
+
+    __tablename__ = "custom_fields"
+
+    id: Mapped[int] = mapped_column(primary_key=True)  # the order on forms and on the wire
+    kind: Mapped[Kind]
+    name: Mapped[str]
+    label: Mapped[str]
+    type: Mapped[CustomType]
+    default: Mapped[str] = mapped_column(default="")
+    max_length: Mapped[int | None]
+    required: Mapped[bool] = mapped_column(default=False)
+    choices: Mapped[list[str]] = mapped_column(JSON, default=list)
+
+    @property
+    def definition(self) -> Definition:
+        """As the administrator defined it."""
+        return Definition(
+            self.kind,
+            self.name,
+            self.label,
+            self.type,
+            self.default,
+            self.max_length,
+            self.required,
+            tuple(self.choices),
+        )
+
+
+Index("uq_custom_fields_name", CustomField.kind, func.lower(CustomField.name), unique=True)
+# Emails are unique whatever their case, but any number of customers may have none.
+Index(
+    "uq_customers_email",
+    func.lower(Customer.email),
+    unique=True,
+    sqlite_where=Customer.email != "",
+)
 
 
 class NumberSequence(Base):

@@ -21,7 +21,12 @@ ENQUEUED = "simulator.triggers.enqueued"  # in session.info: ids to wake the dis
 
 
 def enqueue(
-    session: Session, kind: Kind, event: Event, ids: RecordIds, now: datetime
+    session: Session,
+    kind: Kind,
+    event: Event,
+    ids: RecordIds,
+    now: datetime,
+    continuation: str = "&",
 ) -> Delivery | None:
     """A delivery due at once, or None where the box for this kind and event is empty."""
     box = session.get(TriggerBox, (kind, event))
@@ -33,7 +38,7 @@ def enqueue(
         record_id=ids.task_id or ids.followup_id or ids.case_id or ids.account_id,
         account_id=ids.account_id,
         case_id=ids.case_id,
-        url=trigger_url(box.url, ids),
+        url=trigger_url(box.url, ids, continuation),
         created_at=now,
         state=DeliveryState.WAITING,
         attempt_count=0,

@@ -39,11 +39,17 @@ class Sender:
     """Sends triggers; any number of threads may call `send` at the same time."""
 
     def __init__(
-        self, method: str = "GET", timeout_s: float = 15.0, trigger_ca: Path | None = None
+        self,
+        method: str = "GET",
+        timeout_s: float = 15.0,
+        trigger_ca: Path | None = None,
+        success: str = "200",
     ) -> None:
+        """success: `200`, or `2xx` for any answer from 200 to 299 (trigger.failures)."""
         self._method = method
         self._timeout_s = timeout_s
         self._tls = _tls_context(trigger_ca)
+        self._counts = range(200, 300) if success == "2xx" else range(200, 201)
         self._under_way: set[Deadline] = set()
         self._closed = False
         self._lock = Lock()
@@ -55,7 +61,7 @@ class Sender:
             self._enter(deadline)
             try:
                 status, excerpt = self._call(url, deadline)
-                error = _sentence_about_status(status)
+                error = None if status in self._counts else _sentence_about_status(status)
             except Exception as failure:  # whatever it is, the delivery must be scheduled again
                 status, excerpt = None, ""
                 error = sentence_for(failure, _server_of(url), deadline)
@@ -176,8 +182,6 @@ def _server_of(url: str) -> str:
         return "the server"
 
 
-def _sentence_about_status(status: int) -> str | None:
-    if status == 200:
-        return None
+def _sentence_about_status(status: int) -> str:
     redirect = " Redirects are not followed." if 300 <= status < 400 else ""
     return f"The answer was {status}; only 200 counts as received.{redirect}"

@@ -51,13 +51,17 @@ class RecordIds:
         return [(name, value) for name, value in pairs if value is not None]
 
 
-def trigger_url(configured: str, ids: RecordIds) -> str:
-    """The configured URL with the ids appended; an existing query is continued with `&`."""
+def trigger_url(configured: str, ids: RecordIds, continuation: str = "&") -> str:
+    """The configured URL with the ids appended; an existing query is continued with `&`, or with
+    a second `?` as a sender does that only ever appends (trigger.existing-query).
+    """
     query = "&".join(f"{name}={quote(value, safe='')}" for name, value in ids.parameters())
     base, _, _ = configured.partition("#")
     if "?" not in base:
         return f"{base}?{query}"
-    return f"{base}{query}" if base.endswith(("?", "&")) else f"{base}&{query}"
+    if continuation == "&" and base.endswith(("?", "&")):
+        return f"{base}{query}"
+    return f"{base}{continuation}{query}"
 
 
 def check_configured_url(text: str) -> str | None:

@@ -1,0 +1,35 @@
+"""How often the CRM API may be called (api.rate-limit): off unless the setting says a number.
+
+In: now. Out: nothing, or TooManyRequests with the seconds to wait. Killed here: counting begins
+anew.
+"""
+
+import math
+from collections import deque
+from datetime import datetime, timedelta
+from threading import Lock
+
+from simulator.crm_api.errors import TooManyRequests
+
+_WINDOW = timedelta(minutes=1)
+
+
+class RateLimit:
+    """At most `per_minute` calls in any minute; 0 is no limit. A refused call does not count."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._per_minute = per_minute
+        self._calls: deque[datetime] = deque()
+        self._lock = Lock()
+
+    def check(self, now: datetime) -> None:
+        """Count a call, or raise TooManyRequests."""
+        if not self._per_minute:
+            return
+        with self._lock:
+            while self._calls and self._calls[0] <= now - _WINDOW:
+                self._calls.popleft()
+            if len(self._calls) >= self._per_minute:
+                wait = self._calls[0] + _WINDOW - now
+                raise TooManyRequests(max(1, math.ceil(wait.total_seconds())))
+            self._calls.append(now)
