@@ -20,10 +20,10 @@ from simulator.crm_api import filters, parse, render, write
 from simulator.crm_api.errors import CallRefused, Refusal, TooManyRequests
 from simulator.crm_api.rate_limit import RateLimit
 from simulator.db import read_session
-from simulator.local_crm import custom_fields
-from simulator.local_crm.api_access import verify, verify_key
+from simulator.local_crm import api_access, custom_fields
+from simulator.local_crm.api_access import Access, verify, verify_key
 from simulator.local_crm.changes import Author
-from simulator.local_crm.models import NUMBER_COLUMN, ApiAccess, Origin
+from simulator.local_crm.models import NUMBER_COLUMN, Origin
 from simulator.services import EXTENSION, Services, services
 from simulator.settings import Settings
 from simulator.triggers.urls import Kind
@@ -34,7 +34,6 @@ csrf.exempt(blueprint)  # a program calls, with credentials in every request and
 
 _READ_AT_MOST = 64_000_000  # bytes taken in before the connection is dropped
 _ROWS_AT_ONCE = 200  # in memory; any number of records may be in a reply
-_ACCESS_ROW = 1
 _RATE_LIMIT = "crm_simulator_api_rate_limit"
 _KINDS = {kind.lower(): kind for kind in Kind}
 _ACTIONS = ("Get", "Add", "Modify", "Delete")
@@ -119,8 +118,8 @@ def _cc_wapi_reply(call: _Call, body: bytes, stack: ExitStack) -> Response:
     return _run(call, session, access, parse.bare_command(body), stack)
 
 
-def _enabled_access(call: _Call, session: Session) -> ApiAccess:
-    access = session.get(ApiAccess, _ACCESS_ROW)
+def _enabled_access(call: _Call, session: Session) -> Access:
+    access = api_access.read(session)
     if access is None or not access.enabled:
         raise CallRefused(Refusal.API_DISABLED)
     call.root = render.root_for(access.username, call.settings)
@@ -128,7 +127,7 @@ def _enabled_access(call: _Call, session: Session) -> ApiAccess:
 
 
 def _run(
-    call: _Call, session: Session, access: ApiAccess, command: parse.Command, stack: ExitStack
+    call: _Call, session: Session, access: Access, command: parse.Command, stack: ExitStack
 ) -> Response:
     """The reply to a command whose caller is known. Raises CallRefused.
 
