@@ -1,14 +1,13 @@
 """Who may call the CRM API: the one row behind Integration > CRM API against what a caller gives.
 
-In: a session, the row and the caller's credentials. Out: yes or no; which of them was wrong is
+In: a connection, the row and the caller's credentials. Out: yes or no; which of them was wrong is
 not said.
 """
 
 import hmac
 from dataclasses import dataclass
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, select
 
 from simulator.local_crm.models import ApiAccess
 from simulator.local_crm.secrets import check_secret
@@ -35,9 +34,9 @@ _ROW = select(
 ).limit(1)
 
 
-def read(session: Session) -> Access | None:
+def read(reading: Connection) -> Access | None:
     """The row as it is now, or None before the first start."""
-    row = session.execute(_ROW).first()
+    row = reading.execute(_ROW).first()
     return None if row is None else Access(*row[:-1], rights=tuple(row[-1]))
 
 

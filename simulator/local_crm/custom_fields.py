@@ -8,7 +8,7 @@ API and CSV obey. Steps do not commit; killed before the commit nothing happened
 
 from collections.abc import Mapping
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from simulator.local_crm import fields
@@ -37,7 +37,7 @@ class DefinitionRefused(Exception):
         self.problems = dict(problems)
 
 
-def of_kind(session: Session, kind: Kind) -> tuple[Field, ...]:
+def of_kind(session: Session | Connection, kind: Kind) -> tuple[Field, ...]:
     """The custom fields of a kind, in the order in which they were defined."""
     found = session.execute(_OF_KIND, {"kind": kind})
     return tuple(
