@@ -53,11 +53,16 @@ def serve(**options: Any) -> None:
 
 
 @main.command()
-def assumptions() -> None:
+@click.option(
+    "--grade",
+    type=click.Choice(["D", "C", "A"], case_sensitive=False),
+    help="Only what is documented (D), seen in clients (C) or assumed (A).",
+)
+def assumptions(grade: str | None) -> None:
     """Print what is documented, seen in clients, or assumed about 8x8."""
-    from simulator.assumptions import render_fidelity
+    from simulator.assumptions import Grade, render_fidelity
 
-    click.echo(render_fidelity(), nl=False)
+    click.echo(render_fidelity(Grade(grade) if grade else None), nl=False)
 
 
 for command in COMMANDS:

@@ -77,7 +77,8 @@ class Settings(BaseSettings):
         description="What follows the name in a case's custom tag (records.custom-tag).",
     )
     email_reopens_closed_case: bool = Field(
-        True, description="Let an inbound email reopen the closed case that its subject names."
+        True,
+        description="Let an inbound email reopen the closed case it names (trigger.email-creates).",
     )
     trigger_query_continuation: Literal["&", "?"] = Field(
         "&",

@@ -113,3 +113,12 @@ def test_assumptions_prints_the_ledger() -> None:
     done = CliRunner().invoke(main, ["assumptions"])
     assert done.exit_code == 0
     assert "trigger.retry-schedule" in done.stdout
+
+
+def test_assumptions_can_be_listed_by_grade() -> None:
+    for grade in ("A", "a", "C", "D"):
+        done = CliRunner().invoke(main, ["assumptions", "--grade", grade])
+        assert done.exit_code == 0
+        grades = {row.split(" | ")[2] for row in done.stdout.splitlines() if row.startswith("| `")}
+        assert grades == {grade.upper()}
+    assert CliRunner().invoke(main, ["assumptions", "--grade", "B"]).exit_code == 2
