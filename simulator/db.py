@@ -74,7 +74,15 @@ def session_factory(engine: Engine, info: dict[Any, Any] | None = None) -> sessi
 
 def read_session(engine: Engine) -> Session:
     """A session for pages and replies: it sees one consistent state and blocks no writer."""
-    return Session(engine.execution_options(read_only=True), expire_on_commit=False)
+    session = Session(engine, expire_on_commit=False)
+    # Said to the connection, not the engine: an engine with options of its own is slow to make.
+    session.connection(execution_options={"read_only": True})
+    return session
+
+
+def read_connection(engine: Engine) -> Connection:
+    """What `read_session` is, for rows without objects: it costs half as much."""
+    return engine.connect().execution_options(read_only=True)
 
 
 def _configure_connection(connection: Any, _record: Any) -> None:

@@ -39,6 +39,14 @@ PARTIAL: dict[Kind, tuple[str, ...]] = {Kind.CASE: ("SUBJECT",)}
 PARTIAL_OF_CUSTOMER: dict[Kind, tuple[str, ...]] = {Kind.CASE: ("LASTNAME", "COMPANY")}
 NUMBERS = {name.upper() for name in NUMBER_COLUMN.values()}
 
+
+def _all(kind: Kind) -> Select[Any]:
+    columns = MODELS[kind].__table__.c
+    found = select(*(columns[field.name] for field in FIELDS[kind]), columns.custom_fields)
+    return found.order_by(columns[NUMBER_COLUMN[kind]])
+
+
+_ALL = {kind: _all(kind) for kind in Kind}  # made once: it takes longer than running it
 LONGEST_VALUE = 4_000  # SQLite's limit of a pattern's length would make an error of the server's
 
 
@@ -58,9 +66,7 @@ def select_matching(
     if not conditions and settings.api_get_without_filter == "error":
         names = (*exact, *PARTIAL_OF_CUSTOMER.get(kind, ()), *PARTIAL.get(kind, ()))
         raise CallRefused(Refusal.NO_FILTER, ", ".join(names))
-    table = MODELS[kind].__table__
-    found = select(*(table.c[field.name] for field in FIELDS[kind]), table.c.custom_fields)
-    found = found.where(*conditions).order_by(table.c[NUMBER_COLUMN[kind]])
+    found = _ALL[kind].where(*conditions)
     return found.limit(settings.api_row_cap) if settings.api_row_cap else found
 
 

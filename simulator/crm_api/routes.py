@@ -13,17 +13,17 @@ from itertools import chain, islice
 
 from flask import Blueprint, Response, current_app, request
 from flask.blueprints import BlueprintSetupState
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from simulator.crm_api import filters, parse, render, write
 from simulator.crm_api.errors import CallRefused, Refusal, TooManyRequests
 from simulator.crm_api.rate_limit import RateLimit
-from simulator.db import read_session
-from simulator.local_crm import custom_fields
-from simulator.local_crm.api_access import verify, verify_key
+from simulator.db import read_connection
+from simulator.local_crm import api_access, custom_fields
+from simulator.local_crm.api_access import Access, verify, verify_key
 from simulator.local_crm.changes import Author
-from simulator.local_crm.models import NUMBER_COLUMN, ApiAccess, Origin
+from simulator.local_crm.models import NUMBER_COLUMN, Origin
 from simulator.services import EXTENSION, Services, services
 from simulator.settings import Settings
 from simulator.triggers.urls import Kind
@@ -34,7 +34,6 @@ csrf.exempt(blueprint)  # a program calls, with credentials in every request and
 
 _READ_AT_MOST = 64_000_000  # bytes taken in before the connection is dropped
 _ROWS_AT_ONCE = 200  # in memory; any number of records may be in a reply
-_ACCESS_ROW = 1
 _RATE_LIMIT = "crm_simulator_api_rate_limit"
 _KINDS = {kind.lower(): kind for kind in Kind}
 _ACTIONS = ("Get", "Add", "Modify", "Delete")
@@ -103,24 +102,24 @@ def _read_body(limit: int) -> bytes:
 def _wapi_reply(call: _Call, body: bytes, stack: ExitStack) -> Response:
     as_sent = call.settings.api_raw_query == "as-sent"
     credentials, command = parse.wapi_call(body, raw_as_sent=as_sent)
-    session = stack.enter_context(read_session(services().engine))
-    access = _enabled_access(call, session)
+    reading = stack.enter_context(read_connection(services().engine))
+    access = _enabled_access(call, reading)
     if not verify(access, credentials.tenant, credentials.username, credentials.password):
         raise CallRefused(Refusal.BAD_CREDENTIALS)
-    return _run(call, session, access, command, stack)
+    return _run(call, reading, access, command, stack)
 
 
 def _cc_wapi_reply(call: _Call, body: bytes, stack: ExitStack) -> Response:
-    session = stack.enter_context(read_session(services().engine))
-    access = _enabled_access(call, session)
+    reading = stack.enter_context(read_connection(services().engine))
+    access = _enabled_access(call, reading)
     tenant, key = (request.headers.get(name, "") for name in ("X-8x8-Tenant", "x-api-key"))
     if not verify_key(access, tenant, key):
         raise CallRefused(Refusal.BAD_KEY)
-    return _run(call, session, access, parse.bare_command(body), stack)
+    return _run(call, reading, access, parse.bare_command(body), stack)
 
 
-def _enabled_access(call: _Call, session: Session) -> ApiAccess:
-    access = session.get(ApiAccess, _ACCESS_ROW)
+def _enabled_access(call: _Call, reading: Connection) -> Access:
+    access = api_access.read(reading)
     if access is None or not access.enabled:
         raise CallRefused(Refusal.API_DISABLED)
     call.root = render.root_for(access.username, call.settings)
@@ -128,11 +127,11 @@ def _enabled_access(call: _Call, session: Session) -> ApiAccess:
 
 
 def _run(
-    call: _Call, session: Session, access: ApiAccess, command: parse.Command, stack: ExitStack
+    call: _Call, reading: Connection, access: Access, command: parse.Command, stack: ExitStack
 ) -> Response:
     """The reply to a command whose caller is known. Raises CallRefused.
 
-    session: reads; it is closed by `stack`, or by the reply where that is streamed.
+    reading: it is closed by `stack`, or by the reply where that is streamed.
     """
     kind = _kind(command.object, call.settings)
     action = command.action.capitalize()  # api.action-case
@@ -143,7 +142,7 @@ def _run(
     if f"{kind}:{action}" not in access.rights:  # api.rights
         raise CallRefused(Refusal.NO_RIGHT, action, kind)
     if action == "Get":
-        return _get(call, session, kind, command, stack)
+        return _get(call, reading, kind, command, stack)
     author = Author(Origin.API, access.used_identity)  # api.identity
     stack.close()  # the state that was read must not be older than the change
     return _response(_change(call, kind, action, command, author))
@@ -157,12 +156,12 @@ def _kind(written: str, settings: Settings) -> Kind:
 
 
 def _get(
-    call: _Call, session: Session, kind: Kind, command: parse.Command, stack: ExitStack
+    call: _Call, reading: Connection, kind: Kind, command: parse.Command, stack: ExitStack
 ) -> Response:
     """A reply that fits one chunk is sent whole, with its length; a longer one as rows come."""
-    custom = custom_fields.of_kind(session, kind)
+    custom = custom_fields.of_kind(reading, kind)
     found = filters.select_matching(kind, command.values, custom, call.settings)
-    rows = session.execute(found.execution_options(yield_per=_ROWS_AT_ONCE))
+    rows = reading.execute(found.execution_options(yield_per=_ROWS_AT_ONCE))
     chunks = render.reply_chunks(kind, custom, rows, call.root, call.settings)
     begun = list(islice(chunks, 2))
     if len(begun) < 2:

@@ -1,0 +1,1 @@
+"""The project's benchmarks: each is a module with `run(quick) -> Result`, named in `__main__`."""

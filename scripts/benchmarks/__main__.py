@@ -1,0 +1,34 @@
+"""One benchmark by its name: progress to stderr, a table and a line of JSON to stdout.
+
+In: a name, --quick, --write. Out: exit code 0, or 1 where a gate is missed. Killed here: a
+temporary folder may be left.
+"""
+
+import json
+import sys
+
+import click
+
+from scripts.benchmarks import api, report
+
+BENCHMARKS = {"api": api.run}
+
+
+@click.command()
+@click.argument("name", type=click.Choice(list(BENCHMARKS)))
+@click.option("--quick", is_flag=True, help="Less than a minute; leaves out what takes longer.")
+@click.option("--write", is_flag=True, help="Write the table under scripts/benchmarks/reports/.")
+def main(name: str, quick: bool, write: bool) -> None:
+    """Run one benchmark."""
+    result = BENCHMARKS[name](quick)
+    table = report.markdown(result)
+    print(table)
+    if write:
+        print(f"Written to {report.write(result, table)}.", file=sys.stderr)
+    for sentence in result.missed:
+        print(sentence, file=sys.stderr)
+    print(json.dumps({"bench": name, **result.figures}), flush=True)
+    sys.exit(1 if result.missed else 0)
+
+
+main()
