@@ -215,7 +215,7 @@ class Worker:
             for fetch in fetched.fetches
             if fetched.answers[fetch.key].error is None
             for row in fetch.rows
-            if row.is_delete and row.cause == "trigger" and not row.cascaded
+            if row.is_delete and not row.cascaded
         ]
         doubtful = any(isinstance(read, NotFound) and not read.explained for read in reads)
         stopped = doubtful and inbox.is_on_hold(session, TOMBSTONES)
