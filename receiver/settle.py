@@ -82,7 +82,7 @@ class Settlement:
             row
             for fetch in answered
             for row in fetch.rows
-            if row.is_delete and row.cause == "trigger" and not row.cascaded
+            if row.is_delete and not row.cascaded
         ]
         doubtful = any(isinstance(read, NotFound) and not read.explained for read in reads)
         batch = Batch(

@@ -78,6 +78,15 @@ def test_one_claim_reads_a_record_once_however_many_triggers_name_it(world: Worl
     assert world.crm.reads == [customer]
 
 
+def test_a_parent_that_is_out_already_costs_no_read(world: World) -> None:
+    customer, case, *_ = family(world)
+    bring_out(world, customer)
+    world.crm.reads.clear()
+    world.receive(case)
+    world.run()
+    assert world.crm.reads == [case]
+
+
 def test_a_trigger_that_arrives_during_the_fetch_is_read_again(world: World) -> None:
     customer, *_ = family(world)
     worker = world.worker()
@@ -258,6 +267,19 @@ def test_a_worker_that_dies_after_its_claim_loses_nothing(world: World) -> None:
     assert world.row(customer)["first_name"] == "Ada"
 
 
+def test_a_batch_that_fails_in_an_unexpected_way_is_given_back_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    customer, *_ = family(world)
+    row_id = world.receive(customer)
+    monkeypatch.setattr(world.crm, "get", lambda _key: {}["no such key"])
+    with pytest.raises(KeyError):
+        world.worker().run_once()
+    row = world.trigger(row_id)
+    assert (row.state, row.ticket, row.attempts) == ("waiting", None, 0)
+    assert row.due_at <= world.clock.now() + timedelta(seconds=1)
+
+
 def test_a_lease_is_extended_while_its_batch_is_fetched(world: World) -> None:
     customer, *_ = family(world)
     world.receive(customer)
@@ -319,6 +341,22 @@ def test_a_trigger_that_arrives_meanwhile_puts_the_belief_off(world: World) -> N
     assert world.row(customer) is None
 
 
+def test_a_verification_does_not_put_the_belief_off(world: World) -> None:
+    customer, case, *_ = family(world)
+    bring_out(world, customer, case)
+    world.crm.remove(customer, case)
+    world.clock.advance(30)
+    world.receive(customer, Event.DELETE)
+    world.run()
+    world.clock.advance(20)
+    world.receive(customer, Event.DELETE)  # sent again; the case is verified once more
+    world.run()
+    world.clock.advance(10)
+    world.run()
+    assert world.row(case) is None
+    assert world.row(customer) is not None  # its own trigger does
+
+
 def test_a_read_that_finds_the_record_clears_the_doubt(world: World) -> None:
     customer, *_ = family(world)
     bring_out(world, customer)
@@ -364,13 +402,14 @@ def test_a_delete_trigger_cascades_once_however_often_it_is_put_back(world: Worl
     customer, case, *_ = family(world)
     bring_out(world, customer, case)
     world.crm.remove(customer)
-    world.receive(customer, Event.DELETE)
+    row_id = world.receive(customer, Event.DELETE)
     world.run()
-    first = [row for row in world.inbox() if row.cause == "verification"]
-    world.clock.advance(10)
+    world.clock.advance(29)
+    world.receive(customer, Event.EDIT)  # puts the belief off
+    world.clock.advance(1)
     world.run()
-    again = [row for row in world.inbox() if row.cause == "verification"]
-    assert len(first) == len(again) == 1
+    assert world.trigger(row_id).due_at == world.clock.now() + timedelta(seconds=29)
+    assert [row.kind for row in world.inbox() if row.cause == "verification"] == ["case"]
 
 
 def test_a_delete_trigger_cascades_even_when_its_own_read_is_overtaken(world: World) -> None:
@@ -586,9 +625,38 @@ def test_deletes_that_triggers_announced_are_never_stopped(world: World) -> None
     world.crm.remove(*keys)
     for key in keys:
         world.receive(key, Event.DELETE)
-    world.run_until_idle()
+    world.run()
+    world.clock.advance(30)
+    world.run()
     assert all(world.row(key) is None for key in keys)
     assert world.read(lambda s: s.get(Hold, "tombstones")) is None
+
+
+def test_a_delete_trigger_explains_all_that_hung_on_the_record(world: World) -> None:
+    customer = world.crm.put(CUSTOMER, "A1")
+    keys = [world.crm.put(TASK, f"T{n}", ACCOUNTNUM="A1") for n in range(30)]
+    bring_out(world, customer, *keys)
+    world.crm.remove(customer, *keys)
+    world.receive(customer, Event.DELETE)
+    world.run()
+    world.clock.advance(30)
+    world.run()
+    assert all(world.row(key) is None for key in keys)
+    assert world.read(lambda s: s.get(Hold, "tombstones")) is None
+
+
+def test_a_hold_on_tombstones_outlasts_what_has_no_part_in_it(world: World) -> None:
+    keys = [world.crm.put(CUSTOMER, f"A{n}") for n in range(11)]
+    bring_out(world, *keys)
+    world.crm.remove(*keys)
+    for key in keys:
+        world.receive(key)
+    world.run()
+    world.clock.advance(30)
+    world.run()
+    world.receive(world.crm.put(CUSTOMER, "B1"))
+    world.run()
+    assert world.read(lambda s: s.get(Hold, "tombstones")) is not None
 
 
 # --- failures -------------------------------------------------------------------------------------
