@@ -180,6 +180,7 @@ def test_a_database_that_was_replaced_is_noticed(
 
 
 def test_no_secret_in_any_log(client: FlaskClient, capfd: pytest.CaptureFixture[str]) -> None:
+    logs.configure("console")
     client.get(f"/8x8/{SECRET}?AccountID=1")
     client.get(f"/8x8/{SECRET}?AccountID=")
     client.put(f"/8x8/{SECRET}?AccountID=1")
