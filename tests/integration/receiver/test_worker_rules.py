@@ -291,6 +291,19 @@ def test_a_lease_is_extended_while_its_batch_is_fetched(world: World) -> None:
     assert world.worker().claim(world.clock.now()) is None
 
 
+def test_a_lease_that_was_lost_cannot_be_extended(world: World) -> None:
+    customer, *_ = family(world)
+    row_id = world.receive(customer)
+    zombie, successor = world.worker(), world.worker()
+    lost = zombie.claim(world.clock.now())
+    world.clock.advance(21)
+    successor.claim(world.clock.now())
+    due_at = world.trigger(row_id).due_at
+    world.clock.advance(5)
+    zombie.extend(lost)
+    assert world.trigger(row_id).due_at == due_at
+
+
 # --- gone, parents, children ------------------------------------------------------------------
 
 
@@ -459,6 +472,27 @@ def test_a_child_found_in_the_batch_that_loses_its_parent_is_applied_and_verifie
     assert world.trigger(row_id).verdict == "applied"
     owed = [(row.cause, row.kind) for row in world.inbox()[before:]]
     assert ("verification", "case") in owed
+
+
+def test_the_followups_of_a_deleted_case_go(world: World) -> None:
+    customer, case, followup, task = family(world)
+    bring_out(world, customer, case, followup, task)
+    world.crm.remove(case, followup)
+    world.receive(case, Event.DELETE)
+    world.run_until_idle()
+    assert [world.row(case), world.row(followup)] == [None, None]
+    assert world.row(customer) is not None
+    assert world.row(task) is not None
+
+
+def test_a_child_that_comes_out_in_the_cascades_own_transaction_is_verified(world: World) -> None:
+    customer, case, *_ = family(world)
+    bring_out(world, customer)
+    world.receive(customer, Event.DELETE)
+    world.receive(case, Event.CREATE)
+    world.worker().run_once()
+    assert world.row(case) is not None
+    assert [row.kind for row in world.inbox() if row.cause == "verification"] == ["case"]
 
 
 @pytest.mark.parametrize("event", [None, Event.EDIT])

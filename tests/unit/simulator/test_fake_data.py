@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from simulator.db import open_database, session_factory
-from simulator.local_crm import changes, fields, queries
-from simulator.local_crm.fake_data import AWKWARD_NAMES, add_fake_data
+from simulator.local_crm import changes, custom_fields, fields, queries
+from simulator.local_crm.fake_data import AWKWARD_NAMES, FakeData, add_fake_data
 from simulator.local_crm.models import MODELS, Case, Customer, Followup, RecordVersion, Task
 from simulator.triggers.models import Delivery
 from simulator.triggers.urls import Kind
@@ -96,6 +97,47 @@ def test_emails_stay_unique_when_data_is_added_twice(tmp_path: Path) -> None:
         emails = Counter(email.lower() for email in session.scalars(select(Customer.email)))
     assert emails.pop("") > 0
     assert max(emails.values()) == 1
+
+
+def test_data_is_the_same_in_one_transaction_or_chunk_by_chunk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simulator.local_crm.fake_data.CHUNK", 7)
+    engine = open_database(tmp_path / "chunks.db")
+    source = FakeData(20, 1, NOW)
+    chunks = 0
+    while source.customers_left:
+        with session_factory(engine).begin() as session:
+            source.add_chunk(session)
+        chunks += 1
+    with filled(tmp_path / "whole.db", 20) as whole, session_factory(engine)() as session:
+        assert everything(session) == everything(whole)
+    engine.dispose()
+    assert chunks == 3
+
+
+def test_custom_fields_are_filled_by_their_rules(tmp_path: Path) -> None:
+    engine = open_database(tmp_path / "a.db")
+    with session_factory(engine).begin() as session:
+        for position, custom_type in enumerate(fields.CustomType):
+            choices = ("Gold", "Tin") if custom_type is fields.CustomType.PICK_LIST else ()
+            custom_fields.define(
+                session,
+                fields.Definition(
+                    *(Kind.CASE, f"CF{position}", "Extra", custom_type),
+                    required=True,
+                    choices=choices,
+                ),
+            )
+        add_fake_data(session, 30, 1, NOW)
+        custom = custom_fields.of_kind(session, Kind.CASE)
+        cases = session.scalars(select(Case)).all()
+        assert len(cases) > 20
+        for case in cases:
+            given = {"custom_fields": case.custom_fields}
+            assert case.custom_fields.keys() == {field.name for field in custom}
+            assert fields.check_all(Kind.CASE, given, custom) == {}
+    engine.dispose()
 
 
 def test_names_that_test_encodings_are_among_them(tmp_path: Path) -> None:
