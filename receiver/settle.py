@@ -79,10 +79,7 @@ class Settlement:
         answered = [fetch for fetch in self.fetched.fetches if not self._answer(fetch).error]
         reads = tuple(self._as_read(fetch) for fetch in answered)
         deletes = [
-            row
-            for fetch in answered
-            for row in fetch.rows
-            if row.is_delete and not row.cascaded
+            row for fetch in answered for row in fetch.rows if row.is_delete and not row.cascaded
         ]
         doubtful = any(isinstance(read, NotFound) and not read.explained for read in reads)
         batch = Batch(
