@@ -52,7 +52,7 @@ def test_a_form_has_the_custom_fields_with_their_defaults(
 
 def test_an_agent_changes_and_empties_custom_fields(browser: Browser, services: Services) -> None:
     browser.submit("/agent/customers/new", firstname="Ada", lastname="Byron")
-    changes = {
+    typed = {
         "custom-tier": "Gold",
         "custom-since": "",
         "custom-data": "éé",
