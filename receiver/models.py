@@ -17,7 +17,7 @@ class State(StrEnum):
 
     WAITING = "waiting"  # due at due_at; while claimed, due again when the lease runs out
     DONE = "done"  # the row outside includes the change it announced
-    DEAD = "dead"  # given up; an operator can look and replay
+    DEAD = "dead"  # given up, in plain sight; last_error and last_reply say why
 
 
 class InboxTrigger(Base):
@@ -47,7 +47,7 @@ class InboxTrigger(Base):
     due_at: Mapped[datetime] = mapped_column(UtcDateTime)
     ticket: Mapped[int | None] = mapped_column(BigInteger)  # of the claim that holds it
     attempts: Mapped[int] = mapped_column(default=0)  # failures that bring it nearer to dead
-    postponed: Mapped[int] = mapped_column(default=0)  # temporary failures in a row
+    postponed: Mapped[int] = mapped_column(default=0)  # temporary failures, never dead of them
     cascaded: Mapped[bool] = mapped_column(default=False)  # rule 8: a delete cascades once
     held: Mapped[bool] = mapped_column(default=False)  # rule 7: its tombstone is stopped
     allowed: Mapped[bool] = mapped_column(default=False)  # an operator allowed the tombstone

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from external_crm.apply import apply
 from external_crm.db import session_factory
-from external_crm.rows import Key
+from external_crm.rows import Batch, Cause, Found, Key
 from receiver import inbox
 from receiver.crm_api import BadAnswer, Refused, Temporary
 from receiver.models import Hold
@@ -162,6 +163,31 @@ def _edit_between_phases(world: World, order: tuple[str, ...], edit_before: int)
     assert world.row(customer)["first_name"] == "Grace"
     assert {row.state for row in world.inbox()} == {"done"}
     assert all(row.attempts == 0 for row in world.inbox())
+
+
+def test_an_apply_waits_for_the_one_before_and_judges_by_what_that_wrote(world: World) -> None:
+    customer, *_ = family(world)
+    bring_out(world, customer)
+    older, newer = world.worker(batch_size=1), world.worker(batch_size=1)
+    world.receive(customer)
+    world.receive(customer)
+    world.crm.put(CUSTOMER, "A1", FIRSTNAME="Grace")
+    slow = older.fetch(older.claim(world.clock.now()))
+    world.crm.put(CUSTOMER, "A1", FIRSTNAME="Edsger")
+    quick = newer.fetch(newer.claim(world.clock.now()))
+    read = Found(quick.answers[customer].row, world.clock.now(), Cause("trigger", None))
+    with ThreadPoolExecutor(1) as pool, session_factory(world.engine).begin() as session:
+        batch = Batch((read,), world.clock.now())
+        apply(session, batch, quick.claim.ticket)
+        waiting = pool.submit(older.apply, slow, world.clock.now())
+        with pytest.raises(TimeoutError):
+            waiting.result(timeout=0.5)
+        session.commit()
+        waiting.result(timeout=30)
+    assert world.row(customer)["first_name"] == "Edsger"
+    names = [(entry.before or {}).get("first_name") for entry in world.history(customer)]
+    assert names == [None, "Ada"]
+    assert [world.trigger(row.id).verdict for row in slow.claim.rows] == ["covered"]
 
 
 def test_an_overtaken_read_is_released_alone_and_read_again(world: World) -> None:
