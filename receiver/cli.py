@@ -128,6 +128,10 @@ def urls(base: str) -> None:
             box = f"{kind.value.capitalize()} {event.value.capitalize()}"
             click.echo(f"{box:<16} {root}/{kind.value}/{event.value}{note}")
     click.echo(f"{'or all boxes':<16} {root}")
+    click.echo(
+        "Prefer a URL for each box: one for all does not tell a delete from an edit, and many "
+        "deletes that nothing announced stop the removal of records until you allow it."
+    )
 
 
 @main.command()

@@ -62,6 +62,11 @@ def run(settings: Settings) -> None:
                 log.error("store unavailable", reason=reason)
                 stop.wait(delay_s(failures, schedule, rng))
                 continue
+            except Exception as error:  # a worker that ends would take the web process along
+                failures += 1
+                log.error("failed", error=type(error).__name__, exc_info=error)
+                stop.wait(delay_s(failures, schedule, rng))
+                continue
             if not busy:
                 stop.wait(schedule.poll_s)
     transport.close()

@@ -120,9 +120,10 @@ def test_a_port_in_use_is_a_sentence(database: Path, command: str) -> None:
 def test_urls_prints_what_goes_into_which_box(database: Path) -> None:
     done = run(database, "urls", "--base", "https://crm.example.com/")
     lines = done.stdout.splitlines()
-    assert len(lines) == 13
+    assert len(lines) == 14
     assert lines[0] == f"Customer Create  https://crm.example.com/8x8/{SECRET}/customer/create"
-    assert lines[-1] == f"or all boxes     https://crm.example.com/8x8/{SECRET}"
+    assert lines[12] == f"or all boxes     https://crm.example.com/8x8/{SECRET}"
+    assert lines[13].startswith("Prefer a URL for each box")
 
 
 def test_urls_must_be_https(database: Path) -> None:
