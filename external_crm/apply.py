@@ -16,11 +16,11 @@ from itertools import groupby
 from typing import Any
 
 from sqlalchemy import bindparam, delete, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from external_crm import audit
 from external_crm.counter import draw
+from external_crm.db import insert_missing
 from external_crm.fence import Fence, Numbers, believed_from, judge, precedes_cascade
 from external_crm.models import LIVE_TABLES, AuditEntry, RecordState, SyncState
 from external_crm.rows import (
@@ -140,11 +140,8 @@ def _insert_placeholders(session: Session, keys: Sequence[Key]) -> None:
         found = select(SyncState.id).where(SyncState.kind == kind.value, SyncState.id.in_(ids))
         known |= {Key(kind, record_id) for record_id in session.scalars(found)}
     missing = [{"kind": k.kind.value, "id": k.id} for k in keys if k not in known]
-    if not missing:
-        return
-    on_postgresql = session.get_bind().dialect.name == "postgresql"
-    into = postgresql.insert if on_postgresql else sqlite.insert
-    session.execute(into(SyncState).on_conflict_do_nothing(), missing)
+    if missing:
+        insert_missing(session, SyncState, missing)
 
 
 def _select_states(session: Session, kind: Kind, ids: Sequence[str], is_written: bool) -> _States:

@@ -16,11 +16,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from alembic import command
+from alembic import command, context
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import DateTime, Dialect, Engine, Text, create_engine, event, make_url
+from sqlalchemy import DateTime, Dialect, Engine, MetaData, Text, create_engine, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, NoSuchModuleError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
@@ -162,6 +163,33 @@ class Migrations:
                 f"The database {shown} cannot be used: {first_line(error.orig)}. "
                 "Check the database URL, and that it is there and may be written."
             ) from error
+
+
+def run_migrations(metadata: MetaData) -> None:
+    """What a tree's env.py does: its migrations, on the connection that `upgrade` hands over.
+
+    Tables of other trees in the same database are none of its business.
+    """
+    tables = set(metadata.tables)
+    context.configure(
+        connection=context.config.attributes["connection"],
+        target_metadata=metadata,
+        version_table=context.config.attributes["version_table"],
+        include_name=lambda name, kind, _parents: kind != "table" or name in tables,
+        render_as_batch=True,
+        transactional_ddl=True,  # SQLite can, once BEGIN is ours: a killed one leaves nothing
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def insert_missing(
+    session: Session, table: type[DeclarativeBase], rows: list[dict[str, Any]]
+) -> None:
+    """Insert the rows whose keys are not there; somebody else may insert the same meanwhile."""
+    on_postgresql = session.get_bind().dialect.name == "postgresql"
+    into = postgresql.insert if on_postgresql else sqlite.insert
+    session.execute(into(table).on_conflict_do_nothing(), rows)
 
 
 MIGRATIONS = Migrations("external_crm", "external_crm_version")

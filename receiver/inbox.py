@@ -24,10 +24,10 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from external_crm.counter import draw
+from external_crm.db import insert_missing
 from external_crm.models import RecordState, SyncState
 from external_crm.rows import Key, Kind, Outcome, Verification
 from receiver.claims import Claim, Claimed
@@ -222,11 +222,8 @@ def hold(
     kept = update(Hold).where(Hold.name == name).values(until=until, reason=reason)
     if _count(session.execute(kept)):
         return False
-    # Another worker may stop the same at the same time.
-    on_postgresql = session.get_bind().dialect.name == "postgresql"
-    into = postgresql.insert if on_postgresql else sqlite.insert
     row = {"name": name, "since": now, "until": until, "reason": reason}
-    session.execute(into(Hold).on_conflict_do_nothing(), [row])
+    insert_missing(session, Hold, [row])
     return True
 
 
