@@ -20,6 +20,9 @@ class Kind(StrEnum):
     TASK = "task"
 
 
+RANK = {kind: rank for rank, kind in enumerate(Kind)}
+
+
 class Key(NamedTuple):
     """Which record: 8x8 hands out numbers per kind, so the id alone names nothing."""
 
