@@ -31,7 +31,7 @@ SCHEDULE = Schedule(
     retry_first_s=1.0,
     retry_longest_s=60.0,
     recheck_after_s=30.0,
-    refused_hold_s=30.0,
+    probe_after_s=30.0,
     poll_s=0.1,
     lease_s=20.0,
 )
