@@ -13,6 +13,7 @@ from simulator import web
 from simulator.agent_console.routes import blueprint as agent_console
 from simulator.clock import Clock, SystemClock
 from simulator.config_manager.routes import blueprint as config_manager
+from simulator.control_api import routes as control_api
 from simulator.crm_api.routes import blueprint as crm_api
 from simulator.db import open_database
 from simulator.deliveries.routes import blueprint as deliveries
@@ -41,7 +42,7 @@ def create_app(
     except BaseException:
         engine.dispose()
         raise
-    app = Flask("simulator", static_folder=None, template_folder=None)
+    app = control_api.new_app("simulator", static_folder=None, template_folder=None)
     app.secret_key = (
         settings.secret_key.get_secret_value() if settings.secret_key else os.urandom(32)
     )
@@ -50,4 +51,5 @@ def create_app(
     web.init_app(app)
     for blueprint in (agent_console, config_manager, deliveries, crm_api):
         app.register_blueprint(blueprint)
+    control_api.register(app)
     return app

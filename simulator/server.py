@@ -12,6 +12,7 @@ holds that thread for some seconds and nobody else.
 import random
 import socket
 import ssl
+from ipaddress import ip_address
 from pathlib import Path
 from threading import Lock, Thread
 from typing import Any, cast
@@ -71,6 +72,7 @@ class Simulator:
 
     def start(self) -> "Simulator":
         """Listen, then tick. Raises StartRefused, DatabaseUnusable, CaFileUnusable."""
+        _refuse_open_control(self.settings)
         listener = _listen(self.settings.host, self.settings.port)
         try:
             tls = self._tls()
@@ -225,6 +227,22 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.close()
         raise StartRefused(_port_sentence(host, port, error)) from error
     return listener
+
+
+def _refuse_open_control(settings: Settings) -> None:
+    """Beyond this machine anybody could empty the Local CRM: there, a token is demanded."""
+    if settings.control_token is None and not _is_loopback(settings.host):
+        raise StartRefused(
+            f"{settings.host} is not a loopback address, so the control API needs a token. "
+            "Set CRM_SIM_CONTROL_TOKEN, or listen on 127.0.0.1."
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _port_sentence(host: str, port: int, error: OSError) -> str:

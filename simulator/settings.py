@@ -31,6 +31,12 @@ class Settings(BaseSettings):
     tls_cert: Path | None = Field(None, description="Certificate file (PEM) to serve instead.")
     tls_key: Path | None = Field(None, description="Key file (PEM) that belongs to tls_cert.")
 
+    control_token: SecretStr | None = Field(
+        None,
+        min_length=8,
+        description="Token that callers of the control API send; demanded beyond loopback.",
+    )
+
     tenant: str = Field("demo", description="Tenant name that CRM API callers give.")
     api_username: str = Field("crmapi", description="CRM API username, set up at first start.")
     api_password: SecretStr = Field(
