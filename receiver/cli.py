@@ -22,7 +22,7 @@ from external_crm.db import (
     session_factory,
 )
 from external_crm.rows import Kind
-from receiver import inbox, logs, supervisor, web, work
+from receiver import inbox, logs, repair_cli, supervisor, web, work
 from receiver.app import open_engine
 from receiver.db import MIGRATIONS
 from receiver.endpoint import PATH
@@ -171,6 +171,10 @@ def resume() -> None:
         click.echo(f"Tombstones go on; {allowed} triggers that were held are due now.")
     else:
         click.echo("Tombstones were not stopped.")
+
+
+main.add_command(repair_cli.dead)
+main.add_command(repair_cli.rejects)
 
 
 def _check_base(base: str) -> None:

@@ -259,7 +259,7 @@ def allow_held(session: Session, now: datetime) -> int:
 
 
 def counts(session: Session) -> dict[str, int]:
-    """Received, waiting, retrying, done, dead and rejected, as `crm-receiver status` says them."""
+    """Received, waiting, retrying, done, dead, dropped, rejected: as `crm-receiver status` says."""
     triggers = InboxTrigger.cause == "trigger"
     waiting = InboxTrigger.state == State.WAITING
     failed = (InboxTrigger.attempts + InboxTrigger.postponed) > 0
@@ -274,6 +274,7 @@ def counts(session: Session) -> dict[str, int]:
         "retrying": count(waiting, failed),
         "done": count(triggers, InboxTrigger.state == State.DONE),
         "dead": count(InboxTrigger.state == State.DEAD),
+        "dropped": count(InboxTrigger.state == State.DROPPED),
         "rejected": int(session.scalar(select(func.count()).select_from(Reject)) or 0),
     }
 
