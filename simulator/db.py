@@ -41,6 +41,10 @@ class UtcDateTime(TypeDecorator[datetime]):
         return None if value is None else datetime.fromisoformat(value)
 
 
+# Raised with every change of a table: a file made before it cannot be used any more.
+SCHEMA_VERSION = 2
+
+
 class DatabaseUnusable(Exception):
     """The database file cannot be opened; the message says what to do."""
 
@@ -56,6 +60,7 @@ def open_database(path: Path) -> Engine:
     event.listen(engine, "begin", _begin)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _refuse_other_schema(engine, path)
         Base.metadata.create_all(engine)
     except (DatabaseError, OSError) as error:
         engine.dispose()
@@ -65,6 +70,21 @@ def open_database(path: Path) -> Engine:
             "Name another file with CRM_SIM_DATABASE, or make this one readable and writable."
         ) from error
     return engine
+
+
+def _refuse_other_schema(engine: Engine, path: Path) -> None:
+    """Raise DatabaseUnusable for a file with tables of another version; stamp a new one."""
+    with engine.begin() as connection:
+        version = connection.exec_driver_sql("PRAGMA user_version").scalar()
+        is_new = not connection.exec_driver_sql("SELECT 1 FROM sqlite_master LIMIT 1").first()
+        if is_new:
+            connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        elif version != SCHEMA_VERSION:
+            engine.dispose()
+            raise DatabaseUnusable(
+                f"The Local CRM database {path} was made by another version of the simulator. "
+                "Name another file with CRM_SIM_DATABASE, or delete this one and seed anew."
+            )
 
 
 def session_factory(engine: Engine, info: dict[Any, Any] | None = None) -> sessionmaker[Session]:

@@ -1,11 +1,12 @@
 """The simulator as one object: it listens when it says so, and leaves nothing behind."""
 
 import socket
+import sqlite3
 import ssl
 import stat
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -157,3 +158,10 @@ def test_a_first_start_brings_agents_and_api_access_and_a_second_changes_nothing
         access.tenant = "changed"
     with Simulator(sim_settings) as again, again.services.sessions() as session:
         assert session.get_one(ApiAccess, 1).tenant == "changed"
+
+
+def test_a_database_of_another_version_is_refused_with_a_sentence(sim_settings: Settings) -> None:
+    with closing(sqlite3.connect(sim_settings.database_path)) as connection:
+        connection.execute("PRAGMA user_version = 1")
+    with pytest.raises(DatabaseUnusable, match=r"made by another version.*CRM_SIM_DATABASE"):
+        Simulator(sim_settings).start()
