@@ -49,14 +49,15 @@ class DatabaseUnusable(Exception):
     """The database file cannot be opened; the message says what to do."""
 
 
-def open_database(path: Path) -> Engine:
+def open_database(path: Path, *, durable: bool = True) -> Engine:
     """An engine on the file at `path`, created if it is not there, with all tables of Base.
 
+    durable=False: what was committed survives the end of the process, but no power cut.
     Raises DatabaseUnusable with a sentence for the operator.
     """
     # Errors are logged, and parameters may hold secrets: a trigger URL, a hash.
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 5}, hide_parameters=True)
-    event.listen(engine, "connect", _configure_connection)
+    event.listen(engine, "connect", _configure_durable if durable else _configure_quick)
     event.listen(engine, "begin", _begin)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -105,9 +106,17 @@ def read_connection(engine: Engine) -> Connection:
     return engine.connect().execution_options(read_only=True)
 
 
-def _configure_connection(connection: Any, _record: Any) -> None:
+def _configure_durable(connection: Any, _record: Any) -> None:
+    _configure(connection, "synchronous=FULL")
+
+
+def _configure_quick(connection: Any, _record: Any) -> None:
+    _configure(connection, "synchronous=OFF")
+
+
+def _configure(connection: Any, durability: str) -> None:
     connection.isolation_level = None  # SQLAlchemy's events below decide when a transaction begins
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
+    for pragma in ("journal_mode=WAL", durability, "foreign_keys=ON", "busy_timeout=5000"):
         connection.execute(f"PRAGMA {pragma}")
 
 
