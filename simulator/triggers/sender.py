@@ -51,7 +51,7 @@ class Sender:
         """
         self._method = method
         self._timeout_s = timeout_s
-        self._tls = _tls_context(trigger_ca, own_ca)
+        self.tls = _tls_context(trigger_ca, own_ca)
         self._counts = range(200, 300) if success == "2xx" else range(200, 201)
         self._under_way: set[Deadline] = set()
         self._closed = False
@@ -83,7 +83,7 @@ class Sender:
         with requests.Session() as session:
             session.trust_env = False  # no proxy, no .netrc, no other CA from the environment
             for scheme in ("https://", "http://"):
-                session.mount(scheme, _Adapter(self._tls, deadline))
+                session.mount(scheme, _Adapter(self.tls, deadline))
             with session.request(
                 self._method,
                 url,
