@@ -22,7 +22,7 @@ from external_crm.db import (
     session_factory,
 )
 from external_crm.rows import Kind
-from receiver import inbox, logs, repair_cli, supervisor, web, work
+from receiver import doctor_cli, inbox, logs, repair_cli, supervisor, web, work
 from receiver.app import open_engine
 from receiver.db import MIGRATIONS
 from receiver.endpoint import PATH
@@ -173,8 +173,8 @@ def resume() -> None:
         click.echo("Tombstones were not stopped.")
 
 
-main.add_command(repair_cli.dead)
-main.add_command(repair_cli.rejects)
+for command in (doctor_cli.doctor, doctor_cli.fetch, repair_cli.dead, repair_cli.rejects):
+    main.add_command(command)
 
 
 def _check_base(base: str) -> None:
