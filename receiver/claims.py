@@ -44,10 +44,20 @@ class Leave:
 
 
 @dataclass(frozen=True)
+class Family:
+    """Records of one kind that, as their triggers say, hang on one parent."""
+
+    kind: Kind
+    parent: Key
+    keys: frozenset[Key]
+
+
+@dataclass(frozen=True)
 class Claim:
     """Rows under one ticket, and which of their hinted parents have been seen before.
 
-    calls: what its reads are expected to cost; probes: the holds whose probe it is.
+    calls: what its reads are expected to cost; probes: the holds whose probe it is; families: the
+    records that one list each may bring.
     """
 
     ticket: int
@@ -55,3 +65,4 @@ class Claim:
     known: frozenset[Key]
     calls: int = 0
     probes: frozenset[str] = frozenset()
+    families: tuple[Family, ...] = ()

@@ -8,9 +8,10 @@ CrmApiError
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeVar
 from urllib.parse import urlencode
 
 from external_crm.rows import Key, Kind
@@ -20,9 +21,13 @@ from receiver.records import (
     Credentials,
     CrmRecord,
     get_request,
+    list_request,
+    read_list,
     read_reply,
 )
 from receiver.transport import NoAnswer, Reply, Transport
+
+T = TypeVar("T")
 
 _NO_RECORD = "0"  # numbers are handed out in sequence, from a high one on
 _LONGEST_RETRY_AFTER_S = 86_400.0
@@ -79,6 +84,12 @@ class RecordSource(Protocol):
     def get(self, key: Key) -> CrmRecord | None:
         """The record as it is now, or None where there is none. Raises CrmApiError."""
 
+    def children(self, kind: Kind, parent: Key) -> list[CrmRecord]:
+        """Records of a kind that hang on a parent, all or some of them. Raises CrmApiError.
+
+        Absence proves nothing (rule 10).
+        """
+
 
 class CrmApi:
     """Reads records over the XML CRM API."""
@@ -98,32 +109,42 @@ class CrmApi:
         self._refused_codes = refused_codes
 
     def get(self, key: Key) -> CrmRecord | None:
-        """The record as it is now, or None where there is none. Raises CrmApiError.
+        """The record as it is now, or None where there is none. Raises CrmApiError."""
+        return self._ask(key.kind, get_request(key, self._credentials), partial(read_reply, key))
+
+    def children(self, kind: Kind, parent: Key) -> list[CrmRecord]:
+        """Records of a kind that hang on a parent, all or some of them. Raises CrmApiError."""
+        request = list_request(kind, parent, self._credentials)
+        return self._ask(kind, request, partial(read_list, kind))
+
+    def _ask(self, kind: Kind, xml: bytes, read: Callable[[bytes], T]) -> T:
+        """What the reply holds.
 
         A refusal is believed only if a second read, of the same kind but of a record that there
         is not, is refused too: else it is this record's own error, whose text or code happens to
         read like one.
         """
         try:
-            return self._get(key)
+            return self._call(xml, read)
         except _RefusedReply as refused:
+            nobody = Key(kind, _NO_RECORD)
             try:
-                self._get(Key(key.kind, _NO_RECORD))
+                self._call(get_request(nobody, self._credentials), partial(read_reply, nobody))
             except _RefusedReply:
-                raise Refused(str(refused), key.kind) from refused
+                raise Refused(str(refused), kind) from refused
             except BadAnswer:
                 pass  # let in, and told something else
             raise BadAnswer(str(refused), refused.reply) from refused
 
-    def _get(self, key: Key) -> CrmRecord | None:
-        url, headers, body = self._request(get_request(key, self._credentials))
+    def _call(self, xml: bytes, read: Callable[[bytes], T]) -> T:
+        url, headers, body = self._request(xml)
         try:
             reply = self._transport.post(url, headers, body)
         except NoAnswer as error:
             raise Temporary(str(error)) from error
         _check_status(reply)
         try:
-            return read_reply(key, reply.body)
+            return read(reply.body)
         except ApiErrorReply as error:
             if error.code in self._refused_codes or _REFUSAL.search(error.text):
                 raise _RefusedReply(str(error), _excerpt(reply.body)) from error

@@ -28,7 +28,7 @@ from sqlalchemy.orm import Session
 
 from external_crm.counter import draw
 from external_crm.db import insert_missing
-from external_crm.models import RecordState, SyncState
+from external_crm.models import LIVE_TABLES, RecordState, SyncState
 from external_crm.rows import (
     SETTLE,
     TRIGGER,
@@ -38,12 +38,13 @@ from external_crm.rows import (
     Outcome,
     Verification,
 )
-from receiver.claims import Claim, Claimed, Leave
+from receiver.claims import Claim, Claimed, Family, Leave
 from receiver.models import Hold, InboxTrigger, Reject, State
 from receiver.plan import affordable
 from receiver.trigger import Event, Trigger
 
 KEPT_REJECTS = 1000
+LISTED_FOR_ONE_ASKED_FOR = 10  # about what parsing a listed record costs against a call
 LONGEST_REJECT = 2000  # characters kept of a rejected line
 
 
@@ -367,6 +368,22 @@ def _as_claimed(row: InboxTrigger) -> Claimed:
         cascaded=row.cascaded,
         allowed=row.allowed,
     )
+
+
+def without_large(session: Session, families: Iterable[Family]) -> tuple[Family, ...]:
+    """The families of whose known members enough are asked for: a list brings all of them."""
+    return tuple(
+        family
+        for family in families
+        if _live_members(session, family) <= len(family.keys) * LISTED_FOR_ONE_ASKED_FOR
+    )
+
+
+def _live_members(session: Session, family: Family) -> int:
+    table = LIVE_TABLES[family.kind]
+    column = table.c.case_id if family.parent.kind is Kind.CASE else table.c.account_id
+    query = select(func.count()).select_from(table).where(column == family.parent.id)
+    return int(session.scalar(query) or 0)
 
 
 def _known(session: Session, keys: Iterable[Key]) -> frozenset[Key]:

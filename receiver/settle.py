@@ -51,6 +51,7 @@ class WorkerOptions:
     schedule: Schedule
     batch_size: int = 100
     max_attempts: int = 8
+    list_from: int = 0  # rule 10: records of one parent that a list is asked for; 0: never
     settle_after_s: float = 0.0  # rule 11; 0: no settle reads
     limits: Limits = field(default_factory=Limits)
     policy: Policy = field(default_factory=Policy)

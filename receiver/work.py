@@ -46,6 +46,7 @@ def run(settings: Settings) -> None:
             schedule=schedule,
             batch_size=settings.batch_size,
             max_attempts=settings.max_attempts,
+            list_from=settings.list_from,
             settle_after_s=settings.settle_after_s,
             limits=limits(settings),
             # Where answers may be old, a not-found may be, too.

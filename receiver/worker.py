@@ -9,8 +9,10 @@ a new ticket; killed inside apply: its transaction never happened.
 import random
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Protocol, TypeVar
 
 import structlog
 from sqlalchemy import Engine
@@ -23,16 +25,27 @@ from receiver import gate, inbox
 from receiver.answers import Answer, Fetched, only, with_error
 from receiver.backoff import delay_s
 from receiver.calls import Calls
-from receiver.claims import Claim
+from receiver.claims import Claim, Family
 from receiver.clock import Clock
 from receiver.crm_api import BadAnswer, CrmApiError, RecordSource
 from receiver.mapping import UnmappableRecord, to_row
-from receiver.plan import Fetch, missing_parents, plan
+from receiver.plan import Fetch, families, missing_parents, plan
+from receiver.records import CrmRecord
 from receiver.settle import Settlement, WorkerOptions
 
 log = structlog.get_logger()
 
-MapFetches = Callable[[Callable[[Fetch], Answer], Iterable[Fetch]], Iterable[Answer]]
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+class MapFetches(Protocol):
+    """As the builtin `map`, or the `map` of a pool of threads."""
+
+    def __call__(self, read: Callable[[A], B], what: Iterable[A], /) -> Iterable[B]:
+        """The results, in the order of what was asked for."""
+
+
 # While the returned context is entered, the given function is called every so often.
 Meanwhile = Callable[[Callable[[], None]], AbstractContextManager[None]]
 
@@ -96,6 +109,8 @@ class Worker:
             claim = inbox.claim(session, now, options.batch_size, lease_s, leave)
             if claim is not None:
                 gate.take(session, claim, options.limits)
+                listed = families(claim.rows, options.list_from)
+                claim = replace(claim, families=inbox.without_large(session, listed))
         if claim is not None:
             log.info("claimed", ticket=claim.ticket, rows=[row.id for row in claim.rows])
         return claim
@@ -103,15 +118,20 @@ class Worker:
     def fetch(self, claim: Claim) -> Fetched:
         """The records of a claim, and the parents that nobody has seen yet, in the same pass.
 
-        No transaction is open while this is on the network.
+        What a list by parent holds is not read again; what it does not hold is read by itself,
+        as if there had been no list (rule 10). No transaction is open while this is on the
+        network.
         """
         fetches = plan(claim.rows)
-        answers: dict[Key, Answer] = {}
         calls = Calls(self._options.limits.circuit_after)
+        answers: dict[Key, Answer] = {}
+        for listed in self._map(partial(self._list_one, calls), claim.families):
+            answers |= listed
         todo = fetches
         while todo:
-            answered = self._map(partial(self._fetch_one, calls), todo)
-            answers |= zip((f.key for f in todo), answered, strict=True)
+            unread = [fetch for fetch in todo if fetch.key not in answers]
+            answered = self._map(partial(self._fetch_one, calls), unread)
+            answers |= zip((fetch.key for fetch in unread), answered, strict=True)
             read = [(f, answers[f.key].row) for f in todo if answers[f.key].error is None]
             todo = missing_parents(read, claim.known, answers.keys())
             fetches += todo
@@ -164,8 +184,20 @@ class Worker:
             record = calls.ask(fetch.key, partial(self._source.get, fetch.key))
         except CrmApiError as error:
             return Answer(sent_at, error=error)
-        if record is None:
-            return Answer(sent_at)
+        return Answer(sent_at) if record is None else self._answer(sent_at, record)
+
+    def _list_one(self, calls: Calls, family: Family) -> dict[Key, Answer]:
+        """The answers that a list holds; none where it failed: single reads will say why."""
+        sent_at = self._clock.now()
+        read = partial(self._source.children, family.kind, family.parent)
+        try:
+            records = calls.ask(family.parent, read)
+        except CrmApiError as error:
+            log.warning("not listed", parent=str(family.parent), reason=str(error))
+            return {}
+        return {r.key: self._answer(sent_at, r) for r in records if r.key in family.keys}
+
+    def _answer(self, sent_at: datetime, record: CrmRecord) -> Answer:
         try:
             return Answer(sent_at, to_row(record))
         except UnmappableRecord as error:
