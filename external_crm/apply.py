@@ -10,8 +10,9 @@ what was read against what the locks show, write, raise the numbers.
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import fields
+from datetime import timedelta
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -21,65 +22,47 @@ from sqlalchemy.orm import Session
 from external_crm import audit
 from external_crm.counter import draw
 from external_crm.db import insert_missing
-from external_crm.fence import Fence, Numbers, believed_from, judge, precedes_cascade
-from external_crm.models import LIVE_TABLES, AuditEntry, RecordState, SyncState
+from external_crm.models import LIVE_TABLES, AuditEntry, SyncState
 from external_crm.rows import (
     COLUMNS,
     ID_COLUMN,
-    RANK,
     Applied,
     Batch,
     Found,
     Key,
     Kind,
-    NotFound,
     Outcome,
     Read,
-    Row,
     Verdict,
     Verification,
     as_columns,
 )
-
-_GUARD_LOCK = 0x8C_7B_01  # any number that nothing else in this database locks
-_WRITING = frozenset({Outcome.APPLIED, Outcome.UNCHANGED, Outcome.GONE, Outcome.STILL_GONE})
-_REFS = {Kind.CUSTOMER: ("customer_ref", "account_id"), Kind.CASE: ("case_ref", "case_id")}
-_CHILD_KINDS = {
-    Kind.CUSTOMER: (Kind.CASE, Kind.FOLLOWUP, Kind.TASK),
-    Kind.CASE: (Kind.FOLLOWUP,),
-}
-# The columns that the numbers and marks of a record live in, in one UPDATE for all of them.
-_STATE_COLUMNS = (
-    "ticket",
-    "seq",
-    "ks",
-    "state",
-    "first_not_found_at",
-    "unexplained_gone_at",
-    "audit_number",
-    "audit_hash",
+from external_crm.verdicts import (
+    CHILD_KINDS,
+    Known,
+    RecordState,
+    cascading,
+    concerned,
+    judge_all,
+    lock_order,
+    raise_numbers,
 )
 
-
-@dataclass(slots=True)
-class _State:
-    """A row of sync_state as the lock shows it, then as it will be written."""
-
-    ticket: int
-    seq: int
-    ks: int
-    state: str
-    first_not_found_at: datetime | None
-    unexplained_gone_at: datetime | None
-    audit_number: int
-    audit_hash: str
-
-    @property
-    def numbers(self) -> Numbers:
-        return Numbers(self.ticket, self.seq, self.ks)
+_States = dict[Key, Known]
+_GUARD_LOCK = 0x8C_7B_01  # any number that nothing else in this database locks
+_REFS = {Kind.CUSTOMER: ("customer_ref", "account_id"), Kind.CASE: ("case_ref", "case_id")}
+_STATE_COLUMNS = tuple(field.name for field in fields(Known))
 
 
-_States = dict[Key, _State]
+class SqlSink:
+    """The External CRM's own tables, in the transaction of a session (external_crm.sink)."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def apply(self, batch: Batch, ticket: int) -> Applied:
+        """A verdict for every read of the batch, after writing what the verdicts say."""
+        return apply(self._session, batch, ticket)
 
 
 def apply(session: Session, batch: Batch, ticket: int) -> Applied:
@@ -90,21 +73,18 @@ def apply(session: Session, batch: Batch, ticket: int) -> Applied:
     if not batch.reads:
         return Applied({})
     states = _lock(session, batch)
-    verdicts, verifications = _judge_all(session, batch, states, ticket)
+    verdicts, verifications = judge_all(
+        batch, states, ticket, partial(_tombstone_allowance, session, batch)
+    )
     # Judged against the numbers that the locks showed; what follows changes them.
     seq = draw(session)
     _write_rows(session, batch, states, verdicts, ticket)
     for read in batch.reads:
-        _raise_numbers(states[read.key], read, verdicts[read.key].outcome, ticket, seq, batch.now)
-    cascading = [
-        key
-        for key, verdict in verdicts.items()
-        if key.kind in _CHILD_KINDS
-        and (verdict.outcome is Outcome.GONE or key in batch.delete_triggers)
-    ]
-    if cascading:
+        raise_numbers(states[read.key], read, verdicts[read.key].outcome, ticket, seq, batch.now)
+    stamped = cascading(batch, verdicts)
+    if stamped:
         ks = draw(session)
-        for key in cascading:
+        for key in stamped:
             states[key].ks = ks
             verifications += _known_children(session, key)
     _save_states(session, {read.key: states[read.key] for read in batch.reads})
@@ -121,17 +101,12 @@ def _lock(session: Session, batch: Batch) -> _States:
     siblings do not wait for each other.
     """
     read_keys = {read.key for read in batch.reads}
-    parents = {p for read in batch.reads if isinstance(read, Found) for p in read.row.parents}
-    keys = sorted(read_keys | parents, key=_lock_order)
+    keys = concerned(batch)
     _insert_placeholders(session, keys)
     states: _States = {}
     for (kind, is_written), run in groupby(keys, key=lambda key: (key.kind, key in read_keys)):
         states |= _select_states(session, kind, [key.id for key in run], is_written)
     return states
-
-
-def _lock_order(key: Key) -> tuple[int, str]:
-    return RANK[key.kind], key.id
 
 
 def _insert_placeholders(session: Session, keys: Sequence[Key]) -> None:
@@ -154,75 +129,10 @@ def _select_states(session: Session, kind: Kind, ids: Sequence[str], is_written:
         # The order of Python's sort, so that two batches lock in the same order.
         query = query.order_by(SyncState.id.collate("C"))
         query = query.with_for_update(key_share=is_written, read=not is_written)
-    return {Key(kind, row[0]): _State(*row[1:]) for row in session.execute(query)}
+    return {Key(kind, row[0]): Known(*row[1:]) for row in session.execute(query)}
 
 
-# --- judge --------------------------------------------------------------------------------------
-
-
-def _judge_all(
-    session: Session, batch: Batch, states: _States, ticket: int
-) -> tuple[dict[Key, Verdict], list[Verification]]:
-    """Verdicts, parents first, and the parents to verify; nothing is written."""
-    verdicts: dict[Key, Verdict] = {}
-    verifications: list[Verification] = []
-    # What each record will be once this batch is in; verdicts on numbers use the old ones.
-    becomes = {key: state.state for key, state in states.items()}
-    allowance: int | None = None
-    for read in sorted(batch.reads, key=lambda read: _lock_order(read.key)):
-        if isinstance(read, Found):
-            verdict = _judge_found(read, states, ticket, becomes, verdicts)
-            if verdict.outcome is Outcome.APPLIED:
-                becomes[read.key] = RecordState.LIVE
-                gone = [p for p in read.row.parents if becomes[p] == RecordState.GONE]
-                verifications += [_parent_verification(parent, read.row) for parent in gone]
-        else:
-            verdict = _judge_not_found(read, states[read.key], ticket, batch)
-            if verdict.outcome is Outcome.GONE and not read.explained:
-                if allowance is None:
-                    allowance = _tombstone_allowance(session, batch)
-                if allowance <= 0:
-                    due_at = batch.now + timedelta(seconds=batch.policy.recheck_after_s)
-                    verdict = Verdict(Outcome.HELD, due_at)
-                allowance -= 1
-            if verdict.outcome is Outcome.GONE:
-                becomes[read.key] = RecordState.GONE
-        verdicts[read.key] = verdict
-    return verdicts, verifications
-
-
-def _judge_found(
-    read: Found,
-    states: _States,
-    ticket: int,
-    becomes: dict[Key, str],
-    verdicts: dict[Key, Verdict],
-) -> Verdict:
-    fence = judge(states[read.key].numbers, ticket)
-    if fence is Fence.COVERED:
-        return Verdict(Outcome.COVERED)
-    parents = read.row.parents
-    if fence is Fence.OVERTAKEN or precedes_cascade((states[p].numbers for p in parents), ticket):
-        return Verdict(Outcome.OVERTAKEN)
-    pending = [p for p in parents if becomes[p] == RecordState.UNKNOWN]
-    if pending:
-        # Rule 9: due when the parent is; None where the parent's fetch failed.
-        due = [v.due_at for p in pending if (v := verdicts.get(p)) is not None and v.due_at]
-        return Verdict(Outcome.PARENT_PENDING, max(due, default=None))
-    return Verdict(Outcome.APPLIED)
-
-
-def _judge_not_found(read: NotFound, state: _State, ticket: int, batch: Batch) -> Verdict:
-    fence = judge(state.numbers, ticket)
-    if fence is not Fence.APPLY:
-        return Verdict(Outcome.COVERED if fence is Fence.COVERED else Outcome.OVERTAKEN)
-    if state.state == RecordState.GONE:
-        return Verdict(Outcome.STILL_GONE)
-    first = state.first_not_found_at or read.sent_at
-    believed_at = believed_from(first, read.last_trigger_received_at, batch.policy.recheck_after_s)
-    if read.sent_at >= believed_at:
-        return Verdict(Outcome.GONE)
-    return Verdict(Outcome.RECHECK, believed_at)
+# --- guard ----------------------------------------------------------------------------------------
 
 
 def _tombstone_allowance(session: Session, batch: Batch) -> int:
@@ -242,12 +152,6 @@ def _tombstone_allowance(session: Session, batch: Batch) -> int:
     return batch.policy.tombstone_limit - int(recent or 0)
 
 
-def _parent_verification(parent: Key, child: Row) -> Verification:
-    case_id = parent.id if parent.kind is Kind.CASE else None
-    account_id = parent.id if parent.kind is Kind.CUSTOMER else child.parents[0].id
-    return Verification(parent, account_id, case_id, because_of=child.key)
-
-
 # --- write --------------------------------------------------------------------------------------
 
 
@@ -260,7 +164,7 @@ def _write_rows(
 ) -> None:
     """Live rows and audit entries, parents first; unchanged reads get their verdict here."""
     entries: list[dict[str, Any]] = []
-    reads = sorted(batch.reads, key=lambda read: _lock_order(read.key))
+    reads = sorted(batch.reads, key=lambda read: lock_order(read.key))
     becomes_live = {k for k, s in states.items() if s.state == RecordState.LIVE}
     becomes_live |= {k for k, v in verdicts.items() if v.outcome is Outcome.APPLIED}
     becomes_live -= {k for k, v in verdicts.items() if v.outcome is Outcome.GONE}
@@ -343,10 +247,10 @@ def _write_live(
 
 def _point_children_at(session: Session, kind: Kind, ids: list[str]) -> None:
     """Fill the foreign keys of children that were there before their parent lived (again)."""
-    if not ids or kind not in _CHILD_KINDS:
+    if not ids or kind not in CHILD_KINDS:
         return
     ref, plain = _REFS[kind]
-    for child_kind in _CHILD_KINDS[kind]:
+    for child_kind in CHILD_KINDS[kind]:
         table = LIVE_TABLES[child_kind]
         session.execute(
             update(table)
@@ -355,24 +259,7 @@ def _point_children_at(session: Session, kind: Kind, ids: list[str]) -> None:
         )
 
 
-# --- numbers ------------------------------------------------------------------------------------
-
-
-def _raise_numbers(
-    state: _State, read: Read, outcome: Outcome, ticket: int, seq: int, now: datetime
-) -> None:
-    """Rule 3: every believed answer raises both numbers; a doubted not-found raises nothing."""
-    if outcome in _WRITING:
-        state.ticket, state.seq = ticket, seq
-        state.first_not_found_at = None
-    if outcome in (Outcome.APPLIED, Outcome.UNCHANGED):
-        state.state, state.unexplained_gone_at = RecordState.LIVE, None
-    elif outcome is Outcome.GONE:
-        state.state = RecordState.GONE
-        explained = isinstance(read, NotFound) and read.explained
-        state.unexplained_gone_at = None if explained else now
-    elif outcome is Outcome.RECHECK and state.first_not_found_at is None:
-        state.first_not_found_at = read.sent_at
+# --- sync state -----------------------------------------------------------------------------------
 
 
 def _save_states(session: Session, states: _States) -> None:
@@ -396,7 +283,7 @@ def _save_states(session: Session, states: _States) -> None:
 def _known_children(session: Session, parent: Key) -> Iterable[Verification]:
     """Every live row under a parent, those written in this transaction included (rule 8)."""
     found: dict[Kind, list[Verification]] = defaultdict(list)
-    for kind in _CHILD_KINDS[parent.kind]:
+    for kind in CHILD_KINDS[parent.kind]:
         table = LIVE_TABLES[kind]
         plain = _REFS[parent.kind][1]
         case_column = table.c.get("case_id")

@@ -6,7 +6,6 @@ and each of them goes by its own answer (rules 8 and 9).
 """
 
 from datetime import date, datetime
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
@@ -25,6 +24,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from external_crm.db import Base, UtcDateTime
 from external_crm.rows import Kind
+from external_crm.verdicts import RecordState
 
 # SQLite numbers rows by itself only where the key is a plain INTEGER.
 RowId = BigInteger().with_variant(Integer(), "sqlite")
@@ -146,14 +146,6 @@ LIVE_TABLES: dict[Kind, Table] = {
     kind: Base.metadata.tables[model.__tablename__]
     for kind, model in zip(Kind, (Customer, Case, Followup, Task), strict=True)
 }
-
-
-class RecordState(StrEnum):
-    """What is known of a record outside."""
-
-    UNKNOWN = "unknown"  # a placeholder: asked for, never yet seen
-    LIVE = "live"
-    GONE = "gone"  # a tombstone
 
 
 class SyncState(Base):

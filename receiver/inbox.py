@@ -28,7 +28,7 @@ from sqlalchemy.orm import Session
 
 from external_crm.counter import draw
 from external_crm.db import insert_missing
-from external_crm.models import LIVE_TABLES, RecordState, SyncState
+from external_crm.models import LIVE_TABLES, SyncState
 from external_crm.rows import (
     SETTLE,
     TRIGGER,
@@ -38,6 +38,7 @@ from external_crm.rows import (
     Outcome,
     Verification,
 )
+from external_crm.verdicts import RecordState
 from receiver.claims import Claim, Claimed, Family, Leave
 from receiver.models import Hold, InboxTrigger, Reject, State
 from receiver.plan import affordable

@@ -74,6 +74,11 @@ class Settings(BaseSettings):
     )
     batch_size: int = Field(100, ge=1, le=1000, description="Triggers claimed at once.")
     max_attempts: int = Field(8, ge=1, description="Failures of one record until it is dead.")
+    json_lines: Path | None = Field(
+        None,
+        description="Folder for records as JSON lines, instead of the External CRM's tables: the "
+        "example of another CRM.",
+    )
     web_threads: int = Field(16, ge=1, le=256, description="Requests answered at the same time.")
     log_format: Literal["console", "json"] = Field(
         "console", description="How events are written: console or json."

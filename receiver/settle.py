@@ -1,7 +1,7 @@
-"""From a claim's answers to rows and finished triggers: all of T6 but its commit (hop 9).
+"""From a claim's answers to a batch for the sink, and to settled triggers (hop 9, T6).
 
-In: a session with an open transaction, the answers, and now. Out: the External CRM's rows, and
-every claimed row finished, put back, postponed, retried or buried, by what became of its record.
+In: a session with an open transaction, the answers, and now. Out: the batch, and after it every
+claimed row finished, put back, postponed, retried or buried, by what became of its record.
 Killed here: the transaction never happened, and the claim's lease runs out.
 """
 
@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy.orm import Session
 
-from external_crm import apply as external_crm
 from external_crm.rows import (
     FINISHING,
     TRIGGER,
@@ -88,23 +87,21 @@ class Settlement:
         """Of the claim, and so the proof of its lease."""
         return self.fetched.claim.ticket
 
-    def settle(self) -> list[Finished]:
-        """Apply what was read, then settle every claimed row; those that are done now."""
-        answered = [fetch for fetch in self.fetched.fetches if not self._answer(fetch).error]
-        reads = tuple(self._as_read(fetch) for fetch in answered)
-        deletes = [
-            row for fetch in answered for row in fetch.rows if row.is_delete and not row.cascaded
-        ]
+    def batch(self) -> Batch:
+        """The reads that were answered, for a sink to apply."""
+        reads = tuple(self._as_read(fetch) for fetch in self._answered())
         doubtful = any(isinstance(read, NotFound) and not read.explained for read in reads)
-        batch = Batch(
+        return Batch(
             reads=reads,
             now=self.now,
-            delete_triggers=frozenset(row.key for row in deletes),
+            delete_triggers=frozenset(row.key for row in self._new_deletes()),
             tombstones_stopped=doubtful and inbox.is_on_hold(self.session, TOMBSTONES),
             policy=self.options.policy,
         )
-        applied = external_crm.apply(self.session, batch, self.ticket)
-        inbox.mark_cascaded(self.session, [row.id for row in deletes])
+
+    def settle(self, applied: Applied) -> list[Finished]:
+        """Settle every claimed row by what a sink made of the batch; those that are done now."""
+        inbox.mark_cascaded(self.session, [row.id for row in self._new_deletes()])
         self._enqueue_verifications(applied)
         self._enqueue_settle_reads(applied)
         finished = self._settle_rows(applied)
@@ -151,6 +148,14 @@ class Settlement:
 
     def _answer(self, fetch: Fetch) -> Answer:
         return self.fetched.answers[fetch.key]
+
+    def _answered(self) -> list[Fetch]:
+        return [fetch for fetch in self.fetched.fetches if not self._answer(fetch).error]
+
+    def _new_deletes(self) -> list[Claimed]:
+        """Delete triggers that are judged for the first time."""
+        rows = [row for fetch in self._answered() for row in fetch.rows]
+        return [row for row in rows if row.is_delete and not row.cascaded]
 
     def _as_read(self, fetch: Fetch) -> Read:
         answer = self._answer(fetch)

@@ -13,10 +13,14 @@ from functools import partial
 
 import click
 import structlog
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from external_crm.db import first_line
+from external_crm.counter import draw
+from external_crm.db import first_line, session_factory
+from external_crm.json_lines import JsonLinesSink
 from external_crm.rows import Policy
+from external_crm.sink import Sink
 from receiver.app import open_engine
 from receiver.backoff import SCHEDULES, delay_s
 from receiver.clock import SystemClock
@@ -53,8 +57,8 @@ def run(settings: Settings) -> None:
             policy=Policy(recheck_after_s=max(schedule.recheck_after_s, settings.settle_after_s)),
         )
         heartbeat = partial(_heartbeat, schedule.lease_s / 3)
-        source = make_source(settings, transport)
-        worker = Worker(engine, source, SystemClock(), rng, options, pool.map, heartbeat)
+        source, sink = make_source(settings, transport), make_sink(settings, engine)
+        worker = Worker(engine, source, SystemClock(), rng, options, pool.map, heartbeat, sink)
         click.echo(f"Worker reads records from {settings.crm_api_url}.")
         failures = 0
         while not stop.is_set():
@@ -81,6 +85,19 @@ def run(settings: Settings) -> None:
 def limits(settings: Settings) -> Limits:
     """How hard all workers of these settings may call the CRM API."""
     return Limits(settings.circuit_after, settings.api_calls_per_s)
+
+
+def make_sink(settings: Settings, engine: Engine) -> Sink | None:
+    """THE PLACE TO NAME ANOTHER CRM: where records go; None for the tables of external_crm."""
+    if settings.json_lines is None:
+        return None
+    sessions = session_factory(engine)
+
+    def draw_committed() -> int:
+        with sessions.begin() as session:
+            return draw(session)
+
+    return JsonLinesSink(settings.json_lines, draw_committed)
 
 
 @contextmanager

@@ -19,8 +19,10 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import InterfaceError, OperationalError, StatementError
 from sqlalchemy.orm import Session
 
+from external_crm.apply import SqlSink
 from external_crm.db import first_line, read_session, session_factory
 from external_crm.rows import RANK, Key
+from external_crm.sink import Sink
 from receiver import gate, inbox
 from receiver.answers import Answer, Fetched, only, with_error
 from receiver.backoff import delay_s
@@ -31,7 +33,7 @@ from receiver.crm_api import BadAnswer, CrmApiError, RecordSource
 from receiver.mapping import UnmappableRecord, to_row
 from receiver.plan import Fetch, families, missing_parents, plan
 from receiver.records import CrmRecord
-from receiver.settle import Settlement, WorkerOptions
+from receiver.settle import Finished, Settlement, WorkerOptions
 
 log = structlog.get_logger()
 
@@ -65,7 +67,10 @@ class Worker:
         options: WorkerOptions,
         map_fetches: MapFetches = map,
         meanwhile: Meanwhile = lambda _extend: nullcontext(),
+        sink: Sink | None = None,
     ) -> None:
+        """sink: another CRM to bring records to; by default the tables of external_crm."""
+        self._sink = sink
         self._engine = engine
         self._sessions = session_factory(engine)
         self._source = source
@@ -169,12 +174,33 @@ class Worker:
                 self._apply_together(only(fetched, fetch), now)
 
     def _apply_together(self, fetched: Fetched, now: datetime) -> None:
-        with self._sessions.begin() as session:
-            finished = self._settlement(session, fetched, now).settle()
+        finished = (
+            self._apply_and_finish(fetched, now)
+            if self._sink is None
+            else self._apply_then_finish(self._sink, fetched, now)
+        )
         for item in finished:
             log.info(
                 "applied", trigger=item.row_id, record=str(item.key), outcome=item.outcome.value
             )
+
+    def _apply_and_finish(self, fetched: Fetched, now: datetime) -> list[Finished]:
+        """Promise 4 to the letter: rows, audit entries and triggers in one transaction."""
+        with self._sessions.begin() as session:
+            settlement = self._settlement(session, fetched, now)
+            applied = SqlSink(session).apply(settlement.batch(), fetched.claim.ticket)
+            return settlement.settle(applied)
+
+    def _apply_then_finish(self, sink: Sink, fetched: Fetched, now: datetime) -> list[Finished]:
+        """Promise 4 where the CRM shares no transaction with us: killed between the two, the
+        triggers are read and applied again, which changes nothing. No transaction is open while
+        the sink works: it may be on the network.
+        """
+        with read_session(self._engine) as session:
+            batch = self._settlement(session, fetched, now).batch()
+        applied = sink.apply(batch, fetched.claim.ticket)
+        with self._sessions.begin() as session:
+            return self._settlement(session, fetched, now).settle(applied)
 
     # --- one fetch ------------------------------------------------------------------------------
 
