@@ -28,11 +28,12 @@ from external_crm.rows import (
     Read,
     Verdict,
 )
-from receiver import gate, inbox, settle_reads
+from receiver import custom_fields, gate, inbox, settle_reads
 from receiver.answers import Answer, Fetched
 from receiver.backoff import Schedule, delay_s
 from receiver.claims import Claimed
 from receiver.crm_api import BadAnswer, CrmApiError, NotAsked, Refused, Temporary
+from receiver.custom_fields import FieldChange
 from receiver.gate import Limits
 from receiver.plan import Fetch, hinted_parents
 
@@ -82,6 +83,7 @@ class Settlement:
     now: datetime
     options: WorkerOptions
     rng: random.Random
+    field_changes: list[FieldChange] = field(default_factory=list)
 
     @property
     def ticket(self) -> int:
@@ -109,6 +111,8 @@ class Settlement:
         self._enqueue_settle_reads(applied)
         finished = self._settle_rows(applied)
         self._note_tombstones(applied)
+        rows = [answer.row for answer in self.fetched.answers.values() if answer.row is not None]
+        self.field_changes.extend(custom_fields.notice(self.session, rows, self.ticket))
         self.note_calls()
         return finished
 
