@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -106,9 +107,10 @@ def web_command() -> None:
 
 
 @main.command(name="work")
-def work_command() -> None:
+@click.option("--until-idle", is_flag=True, help="End when nothing is due any more.")
+def work_command(until_idle: bool) -> None:
     """Run one worker alone: fetch and apply."""
-    _run(work.run)
+    _run(partial(work.run, until_idle=until_idle))
 
 
 @main.command()

@@ -92,3 +92,14 @@ class ApiUse(Base):
     failed_record: Mapped[str | None] = mapped_column(String(96))  # by the last of them
     tokens: Mapped[float] = mapped_column(Double)  # calls left in the budget; below zero: overdrawn
     refilled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class CustomField(Base):
+    """A custom field that records of a kind came with, and whether they still do."""
+
+    __tablename__ = "receiver_custom_fields"
+
+    kind: Mapped[str] = mapped_column(String(16), primary_key=True)
+    tag: Mapped[str] = mapped_column(Text, primary_key=True)
+    present: Mapped[bool]
+    ticket: Mapped[int] = mapped_column(BigInteger)  # of the claim that saw the last change

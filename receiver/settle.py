@@ -27,11 +27,12 @@ from external_crm.rows import (
     Read,
     Verdict,
 )
-from receiver import gate, inbox, settle_reads
+from receiver import custom_fields, gate, inbox, settle_reads
 from receiver.answers import Answer, Fetched
 from receiver.backoff import Schedule, delay_s
 from receiver.claims import Claimed
 from receiver.crm_api import BadAnswer, CrmApiError, NotAsked, Refused, Temporary
+from receiver.custom_fields import FieldChange
 from receiver.gate import Limits
 from receiver.plan import Fetch, hinted_parents
 
@@ -73,6 +74,14 @@ class Finished:
 
 
 @dataclass(frozen=True)
+class Settled:
+    """What there is to say once the transaction is committed."""
+
+    finished: list[Finished]
+    field_changes: list[FieldChange]
+
+
+@dataclass(frozen=True)
 class Settlement:
     """One batch inside its transaction."""
 
@@ -99,15 +108,17 @@ class Settlement:
             policy=self.options.policy,
         )
 
-    def settle(self, applied: Applied) -> list[Finished]:
-        """Settle every claimed row by what a sink made of the batch; those that are done now."""
+    def settle(self, applied: Applied) -> Settled:
+        """Settle every claimed row by what a sink made of the batch."""
         inbox.mark_cascaded(self.session, [row.id for row in self._new_deletes()])
         self._enqueue_verifications(applied)
         self._enqueue_settle_reads(applied)
         finished = self._settle_rows(applied)
         self._note_tombstones(applied)
+        rows = [answer.row for answer in self.fetched.answers.values() if answer.row is not None]
+        field_changes = custom_fields.notice(self.session, rows, self.ticket)
         self.note_calls()
-        return finished
+        return Settled(finished, field_changes)
 
     def note_calls(self) -> None:
         """Keep what the reads say of the API, once for a whole claim."""

@@ -35,8 +35,10 @@ from receiver.worker import Worker
 log = structlog.get_logger()
 
 
-def run(settings: Settings) -> None:
-    """Work until SIGTERM or Ctrl-C. Raises Misconfigured, DatabaseUnusable."""
+def run(settings: Settings, until_idle: bool = False) -> None:
+    """Work until SIGTERM or Ctrl-C, or until nothing is due. Raises Misconfigured,
+    DatabaseUnusable.
+    """
     settings.check_work()
     engine = open_engine(settings)
     stop = threading.Event()
@@ -76,6 +78,8 @@ def run(settings: Settings) -> None:
                 log.error("failed", error=type(error).__name__, exc_info=error)
                 stop.wait(delay_s(failures, schedule, rng))
                 continue
+            if not busy and until_idle:
+                break
             if not busy:
                 stop.wait(schedule.poll_s)
     transport.close()

@@ -33,7 +33,7 @@ from receiver.crm_api import BadAnswer, CrmApiError, RecordSource
 from receiver.mapping import UnmappableRecord, to_row
 from receiver.plan import Fetch, families, missing_parents, plan
 from receiver.records import CrmRecord
-from receiver.settle import Finished, Settlement, WorkerOptions
+from receiver.settle import Settled, Settlement, WorkerOptions
 
 log = structlog.get_logger()
 
@@ -174,24 +174,26 @@ class Worker:
                 self._apply_together(only(fetched, fetch), now)
 
     def _apply_together(self, fetched: Fetched, now: datetime) -> None:
-        finished = (
+        settled = (
             self._apply_and_finish(fetched, now)
             if self._sink is None
             else self._apply_then_finish(self._sink, fetched, now)
         )
-        for item in finished:
+        for change in settled.field_changes:
+            log.info(change.event, kind=change.kind.value, field=change.tag)
+        for item in settled.finished:
             log.info(
                 "applied", trigger=item.row_id, record=str(item.key), outcome=item.outcome.value
             )
 
-    def _apply_and_finish(self, fetched: Fetched, now: datetime) -> list[Finished]:
+    def _apply_and_finish(self, fetched: Fetched, now: datetime) -> Settled:
         """Promise 4 to the letter: rows, audit entries and triggers in one transaction."""
         with self._sessions.begin() as session:
             settlement = self._settlement(session, fetched, now)
             applied = SqlSink(session).apply(settlement.batch(), fetched.claim.ticket)
             return settlement.settle(applied)
 
-    def _apply_then_finish(self, sink: Sink, fetched: Fetched, now: datetime) -> list[Finished]:
+    def _apply_then_finish(self, sink: Sink, fetched: Fetched, now: datetime) -> Settled:
         """Promise 4 where the CRM shares no transaction with us: killed between the two, the
         triggers are read and applied again, which changes nothing. No transaction is open while
         the sink works: it may be on the network.
