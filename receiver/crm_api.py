@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from typing import Protocol
 from urllib.parse import urlencode
 
+import structlog
+
 from external_crm.rows import Key
 from receiver.records import (
     ApiErrorReply,
@@ -18,15 +20,26 @@ from receiver.records import (
     Credentials,
     CrmRecord,
     get_request,
+    is_doubtful,
     read_reply,
 )
-from receiver.transport import NoAnswer, Reply, Transport
+from receiver.transport import NoAnswer, Reply, TooLarge, Transport
 
 _REFUSAL = re.compile(
     r"credential|password|user ?name|tenant|api key|log ?in|denied|not (enabled|allowed|permitted)"
     r"|permission|authori[sz]|\bno right|\brights?\b",
     re.IGNORECASE,
 )
+
+_LONGEST_PREAMBLE = 4000
+_BLANK = b" \t\r\n\xef\xbb\xbf\xff\xfe"  # byte order marks among them
+# Declaration and comments may stand before it; atomic, or many of them would take for ever.
+_WEB_PAGE = re.compile(
+    rb"(?>(?>\s*<\?.*?\?>|\s*<!--.*?-->)*)\s*<(?:!doctype\s+html|html)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+
+log = structlog.get_logger()
 
 
 class CrmApiError(Exception):
@@ -82,17 +95,23 @@ class CrmApi:
         url, headers, body = self._request(get_request(key, self._credentials))
         try:
             reply = self._transport.post(url, headers, body)
+        except TooLarge as error:
+            raise BadAnswer(str(error), _excerpt(error.beginning)) from error
         except NoAnswer as error:
             raise Temporary(str(error)) from error
         _check_status(reply)
+        _check_origin(reply.body)
         try:
-            return read_reply(key, reply.body)
+            record = read_reply(key, reply.body)
         except ApiErrorReply as error:
             if error.code in self._refused_codes or _REFUSAL.search(error.text):
                 raise Refused(str(error)) from error
             raise BadAnswer(str(error), _excerpt(reply.body)) from error
         except BadReply as error:
             raise BadAnswer(str(error), _excerpt(reply.body)) from error
+        if is_doubtful(reply.body):
+            log.warning("doubtful encoding", record=str(key), declared="ISO-8859-1", looks="UTF-8")
+        return record
 
     def _request(self, xml: bytes) -> tuple[str, Mapping[str, str], bytes]:
         if self._credentials.api_key:
@@ -107,14 +126,26 @@ class CrmApi:
 
 
 def _check_status(reply: Reply) -> None:
-    """Raise what an HTTP status other than 200 decides, and a page that is no XML at all."""
+    """Raise what an HTTP status other than 200 decides."""
     if reply.status in (401, 403):
         raise Refused(f"The CRM API answered with HTTP {reply.status}.")
     if reply.status != 200:
         after = _retry_after_s(reply.headers.get("retry-after", ""))
         raise Temporary(f"The CRM API answered with HTTP {reply.status}.", after)
-    if reply.body.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
-        # A proxy or a maintenance page stands before the API; it says nothing of the record.
+
+
+def _check_origin(body: bytes) -> None:
+    """Raise Temporary for what the API cannot have said: a web page, text, JSON, nothing at all.
+
+    A proxy or a maintenance page stands before the API; it says nothing of the record. Anything
+    that at least begins like XML may be broken by the record itself, and counts against it.
+    """
+    beginning = body[:_LONGEST_PREAMBLE].replace(b"\x00", b"").lstrip(_BLANK)
+    if not beginning:
+        raise Temporary("An empty answer came instead of the CRM API's.")
+    if not beginning.startswith(b"<"):
+        raise Temporary("Something that is no XML came instead of the CRM API's answer.")
+    if _WEB_PAGE.match(beginning):
         raise Temporary("A web page came instead of the CRM API's answer.")
 
 

@@ -24,7 +24,10 @@ _ENCODINGS = {"UTF-8", "US-ASCII", "ISO-8859-1"}
 
 
 class BadReply(Exception):
-    """The reply cannot be read; the message is a sentence."""
+    """The reply cannot be read; the message is a sentence, whatever the reply put into it."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(_harmless(sentence))
 
 
 class ApiErrorReply(BadReply):
@@ -80,10 +83,28 @@ def read_reply(key: Key, reply: bytes) -> CrmRecord | None:
         raise ApiErrorReply(code.strip() or status, answer.get("ERROR_STR", "").strip())
     items = [child for child in answer if _tag(child) == "ITEM"]
     if not items:
+        # A not-found may remove a row outside: only the documented form of it counts as one.
+        if len(answer) or (answer.text or "").strip():
+            raise BadReply("The reply holds no record, but something else in its place.")
         return None
     if len(items) > 1:
         raise BadReply(f"The reply holds {len(items)} records where one was asked for.")
     return _record(key, items[0])
+
+
+def is_doubtful(reply: bytes) -> bool:
+    """Whether a reply that was read as ISO-8859-1 is UTF-8 by all appearances.
+
+    The parser cannot tell: any bytes are ISO-8859-1. Text of more than ASCII that happens to be
+    UTF-8 all through hardly ever is anything else.
+    """
+    if reply.isascii() or b"8859-1" not in reply[:100]:
+        return False
+    try:
+        reply.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _find_reply(reply: bytes) -> etree._Element:
@@ -126,6 +147,12 @@ def _record(key: Key, item: etree._Element) -> CrmRecord:
     if answered != key.id:
         raise BadReply(f"{key} was asked for, the reply holds {answered or 'no number'}.")
     return CrmRecord(key, fields)
+
+
+def _harmless(sentence: str) -> str:
+    """Fit for a log, a terminal and a column: bounded, and without control characters."""
+    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in sentence[:500])
+    return f"{shown} ..." if len(sentence) > 500 else shown
 
 
 def _tag(element: etree._Element) -> str:

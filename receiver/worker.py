@@ -14,10 +14,16 @@ from functools import partial
 
 import structlog
 from sqlalchemy import Engine
-from sqlalchemy.exc import InterfaceError, OperationalError, StatementError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from external_crm.db import first_line, read_session, session_factory
+from external_crm.db import (
+    WRITE_ERRORS,
+    first_line,
+    is_about_the_row,
+    read_session,
+    session_factory,
+)
 from external_crm.rows import Key
 from receiver import inbox
 from receiver.answers import Answer, Fetched, only
@@ -123,15 +129,15 @@ class Worker:
         try:
             with self._sessions.begin() as session:
                 finished = self._settlement(session, fetched, now).settle()
-        except StatementError as error:
-            if isinstance(error, OperationalError | InterfaceError):
+        except WRITE_ERRORS as error:
+            if not is_about_the_row(error):
                 raise  # the database itself is in trouble, not this record
             asked = [fetch for fetch in fetched.fetches if fetch.rows]
             if len(asked) > 1:
                 for fetch in asked:
                     self.apply(only(fetched, fetch), now)
                 return
-            problem = f"The External CRM refuses the row: {first_line(error.orig or error)}."
+            problem = f"The External CRM refuses the row: {first_line(error)}."
             with self._sessions.begin() as session:
                 settlement = self._settlement(session, fetched, now)
                 for row in asked[0].rows:
@@ -156,6 +162,11 @@ class Worker:
             return Answer(sent_at, to_row(record))
         except UnmappableRecord as error:
             return Answer(sent_at, error=BadAnswer(str(error), repr(dict(record.fields))[:2000]))
+        except Exception as error:  # a mistake of ours shall not hold up the rest of the batch
+            name = type(error).__name__
+            log.error("failed", record=str(fetch.key), error=name, exc_info=error)
+            problem = f"The receiver failed on this record with {name}; its log says where."
+            return Answer(sent_at, error=BadAnswer(problem, ""))
 
     def _settlement(self, session: Session, fetched: Fetched, now: datetime) -> Settlement:
         return Settlement(session, fetched, now, self._options, self._rng)
@@ -167,6 +178,6 @@ class Worker:
         ids = [row.id for row in claim.rows]
         try:
             with self._sessions.begin() as session:
-                inbox.put_back(session, ids, claim.ticket, due_at, note=str(error))
-        except StatementError:
+                inbox.put_back(session, ids, claim.ticket, due_at, note=first_line(error))
+        except SQLAlchemyError:
             log.warning("lease kept", ticket=claim.ticket, reason="The database does not answer.")
