@@ -211,8 +211,8 @@ def first_line(error: object) -> str:
     return lines[0].rstrip(".") if lines else "no reason given"
 
 
-# What writing a row may raise; SQLite's driver raises the last two bare.
-WRITE_ERRORS = (StatementError, OverflowError, UnicodeError)
+# What writing a row may raise; the last three come bare from drivers and JSON, for odd values.
+WRITE_ERRORS = (StatementError, ArithmeticError, TypeError, ValueError)
 
 
 def is_about_the_row(error: Exception) -> bool:
