@@ -11,6 +11,7 @@ read of its record announces something that this read may not show (rule 6).
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, cast
+from urllib.parse import quote
 
 from sqlalchemy import (
     ColumnElement,
@@ -36,6 +37,7 @@ from receiver.trigger import Event, Trigger
 
 KEPT_REJECTS = 1000
 LONGEST_REJECT = 2000  # characters kept of a rejected line
+_PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
 
 
 def store(session: Session, trigger: Trigger, now: datetime) -> int:
@@ -56,7 +58,11 @@ def store(session: Session, trigger: Trigger, now: datetime) -> int:
 
 
 def reject(session: Session, method: str, line: str, reason: str, now: datetime) -> None:
-    """Keep the newest rejects; `line` must not hold the secret."""
+    """Keep the newest rejects; `line` must not hold the secret.
+
+    What is not printable is kept percent-encoded: PostgreSQL takes no NUL, a terminal obeys ESC.
+    """
+    line = quote(line[:LONGEST_REJECT], safe=_PRINTABLE, encoding="latin-1", errors="replace")
     row = Reject(received_at=now, method=method, line=line[:LONGEST_REJECT], reason=reason)
     session.add(row)
     session.flush()
