@@ -217,7 +217,7 @@ def _judge_not_found(read: NotFound, state: _State, ticket: int, batch: Batch) -
         return Verdict(Outcome.COVERED if fence is Fence.COVERED else Outcome.OVERTAKEN)
     if state.state == RecordState.GONE:
         return Verdict(Outcome.STILL_GONE)
-    first = state.first_not_found_at or read.sent_at
+    first = min(state.first_not_found_at or read.sent_at, read.sent_at)
     believed_at = believed_from(first, read.last_trigger_received_at, batch.policy.recheck_after_s)
     if read.sent_at >= believed_at:
         return Verdict(Outcome.GONE)
@@ -364,8 +364,9 @@ def _raise_numbers(
         state.state = RecordState.GONE
         explained = isinstance(read, NotFound) and read.explained
         state.unexplained_gone_at = None if explained else now
-    elif outcome is Outcome.RECHECK and state.first_not_found_at is None:
-        state.first_not_found_at = read.sent_at
+    elif outcome is Outcome.RECHECK:
+        # Where the clock stepped back, the doubt begins anew instead of in the future.
+        state.first_not_found_at = min(state.first_not_found_at or read.sent_at, read.sent_at)
 
 
 def _save_states(session: Session, states: _States) -> None:

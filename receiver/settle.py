@@ -32,11 +32,12 @@ from receiver.answers import Answer, Fetched
 from receiver.backoff import Schedule, delay_s
 from receiver.claims import Claimed
 from receiver.crm_api import BadAnswer, CrmApiError, Refused, Temporary
+from receiver.inbox import TOMBSTONES
 from receiver.plan import Fetch, hinted_parents
 
 log = structlog.get_logger()
 
-CREDENTIALS, TOMBSTONES = "credentials", "tombstones"  # names of holds
+CREDENTIALS = "credentials"  # name of a hold
 
 
 @dataclass(frozen=True)
@@ -215,8 +216,10 @@ class Settlement:
             if inbox.hold(self.session, TOMBSTONES, reason, self.now):
                 log.error("tombstones stopped", reason=reason)
         elif inbox.is_on_hold(self.session, TOMBSTONES) and not inbox.has_held(self.session):
+            verifying = inbox.verify_tombstones(self.session, self.now)
             inbox.resume(self.session, TOMBSTONES)
-            log.info("tombstones resumed", reason="No record is held any more.")
+            reason = "No record is held any more."
+            log.info("tombstones resumed", reason=reason, verifying=verifying)
 
     # --- time -----------------------------------------------------------------------------------
 

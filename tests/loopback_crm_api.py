@@ -5,11 +5,13 @@ It answers the one request that the receiver's worker makes, a GET by number; th
 API stands behind the tests in tests/e2e.
 """
 
+import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
@@ -27,6 +29,14 @@ class Request(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     server: "_Server"
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.open_connections.add(self.connection)
+
+    def finish(self) -> None:
+        self.server.open_connections.discard(self.connection)
+        super().finish()
 
     def do_POST(self) -> None:
         form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])))
@@ -51,6 +61,10 @@ Reply = Callable[[Request], None]
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     api: "LoopbackCrmApi"
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.open_connections: set[socket.socket] = set()
 
 
 @dataclass
@@ -78,10 +92,13 @@ class LoopbackCrmApi:
         return self
 
     def stop(self) -> None:
-        """Refuse connections from now on."""
+        """Hang up and refuse connections from now on."""
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
+            for connection in list(self._server.open_connections):
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
             self._server = None
 
     def put(self, key: Key, **fields: str) -> Key:
