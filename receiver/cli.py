@@ -26,9 +26,9 @@ from receiver import inbox, logs, repair_cli, supervisor, web, work
 from receiver.app import open_engine
 from receiver.db import MIGRATIONS
 from receiver.endpoint import PATH
-from receiver.inbox import TOMBSTONES
 from receiver.models import Hold
 from receiver.settings import PREFIX, Misconfigured, Settings
+from receiver.settle import TOMBSTONES
 from receiver.trigger import Event
 
 

@@ -32,12 +32,11 @@ from receiver.answers import Answer, Fetched
 from receiver.backoff import Schedule, delay_s
 from receiver.claims import Claimed
 from receiver.crm_api import BadAnswer, CrmApiError, Refused, Temporary
-from receiver.inbox import TOMBSTONES
 from receiver.plan import Fetch, hinted_parents
 
 log = structlog.get_logger()
 
-CREDENTIALS = "credentials"  # name of a hold
+CREDENTIALS, TOMBSTONES = "credentials", inbox.TOMBSTONES  # names of holds
 
 
 @dataclass(frozen=True)

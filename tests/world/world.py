@@ -32,11 +32,10 @@ from receiver.answers import Fetched
 from receiver.backoff import Schedule
 from receiver.claims import Claim
 from receiver.crm_api import Temporary
-from receiver.inbox import TOMBSTONES
 from receiver.mapping import to_row
 from receiver.models import Hold, InboxTrigger, State
 from receiver.records import CrmRecord
-from receiver.settle import WorkerOptions
+from receiver.settle import TOMBSTONES, WorkerOptions
 from receiver.trigger import parse
 from receiver.worker import Worker
 from simulator.clock import ManualClock
