@@ -23,7 +23,16 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import DateTime, Dialect, Engine, MetaData, Text, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, NoSuchModuleError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    DisconnectionError,
+    IntegrityError,
+    NoSuchModuleError,
+    ProgrammingError,
+    StatementError,
+)
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -84,7 +93,8 @@ def make_engine(url: str) -> Engine:
             _give_up_lost_files(engine)
             return engine
         if backend == "postgresql":
-            options = "-c lock_timeout=5000 -c statement_timeout=60000"
+            # In any other zone the driver cannot read back the first and last day of all.
+            options = "-c lock_timeout=5000 -c statement_timeout=60000 -c TimeZone=UTC"
             return create_engine(
                 url,
                 hide_parameters=True,  # records and secrets stay out of error messages
@@ -196,9 +206,29 @@ MIGRATIONS = Migrations("external_crm", "external_crm_version")
 
 
 def first_line(error: object) -> str:
-    """The first line of a driver's message, for a sentence."""
-    lines = str(error).strip().splitlines()
+    """The first line of a message, the driver's where there is one, for a sentence."""
+    lines = str(getattr(error, "orig", None) or error).strip().splitlines()
     return lines[0].rstrip(".") if lines else "no reason given"
+
+
+# What writing a row may raise; the last three come bare from drivers and JSON, for odd values.
+WRITE_ERRORS = (StatementError, ArithmeticError, TypeError, ValueError)
+
+
+def is_about_the_row(error: Exception) -> bool:
+    """Whether one of WRITE_ERRORS was raised because of the values that were to be written.
+
+    Everything else, rights and missing tables included, is trouble of the database itself, which
+    the next row would meet as well: what waits for it must go on waiting.
+    """
+    if isinstance(error, DataError | IntegrityError) or not isinstance(error, DBAPIError):
+        return True  # refused, or not even to be converted
+    if isinstance(error.orig, sqlite3.Error):
+        return "binding parameter" in str(error.orig)
+    state = getattr(error.orig, "sqlstate", None)
+    if state is None:  # never sent: a type that the driver does not know, or a lost connection
+        return isinstance(error, ProgrammingError)
+    return str(state).startswith("54")  # a limit, such as that of an index entry
 
 
 def database_file(engine: Engine) -> Path | None:

@@ -48,7 +48,7 @@ class SentenceGroup(click.Group):
             click.echo(f"{error} It is set by {PREFIX}DATABASE_URL.", err=True)
             sys.exit(2)
         except SQLAlchemyError as error:
-            reason = first_line(getattr(error, "orig", None) or error)
+            reason = first_line(error)
             click.echo(f"The database cannot be used: {reason}.", err=True)
             sys.exit(2)
 

@@ -14,6 +14,8 @@ from functools import partial
 from typing import Protocol, TypeVar
 from urllib.parse import urlencode
 
+import structlog
+
 from external_crm.rows import Key, Kind
 from receiver.records import (
     ApiErrorReply,
@@ -21,11 +23,12 @@ from receiver.records import (
     Credentials,
     CrmRecord,
     get_request,
+    is_doubtful,
     list_request,
     read_list,
     read_reply,
 )
-from receiver.transport import NoAnswer, Reply, Transport
+from receiver.transport import NoAnswer, Reply, TooLarge, Transport
 
 T = TypeVar("T")
 
@@ -36,6 +39,16 @@ _REFUSAL = re.compile(
     r"|permission|authori[sz]|\bno right|\brights?\b",
     re.IGNORECASE,
 )
+
+_LONGEST_PREAMBLE = 4000
+_BLANK = b" \t\r\n\xef\xbb\xbf\xff\xfe"  # byte order marks among them
+# Declaration and comments may stand before it; atomic, or many of them would take for ever.
+_WEB_PAGE = re.compile(
+    rb"(?>(?>\s*<\?.*?\?>|\s*<!--.*?-->)*)\s*<(?:!doctype\s+html|html)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+
+log = structlog.get_logger()
 
 
 class CrmApiError(Exception):
@@ -110,14 +123,15 @@ class CrmApi:
 
     def get(self, key: Key) -> CrmRecord | None:
         """The record as it is now, or None where there is none. Raises CrmApiError."""
-        return self._ask(key.kind, get_request(key, self._credentials), partial(read_reply, key))
+        request = get_request(key, self._credentials)
+        return self._ask(str(key), key.kind, request, partial(read_reply, key))
 
     def children(self, kind: Kind, parent: Key) -> list[CrmRecord]:
         """Records of a kind that hang on a parent, all or some of them. Raises CrmApiError."""
         request = list_request(kind, parent, self._credentials)
-        return self._ask(kind, request, partial(read_list, kind))
+        return self._ask(f"each {kind} of {parent}", kind, request, partial(read_list, kind))
 
-    def _ask(self, kind: Kind, xml: bytes, read: Callable[[bytes], T]) -> T:
+    def _ask(self, about: str, kind: Kind, xml: bytes, read: Callable[[bytes], T]) -> T:
         """What the reply holds.
 
         A refusal is believed only if a second read, of the same kind but of a record that there
@@ -125,32 +139,39 @@ class CrmApi:
         read like one.
         """
         try:
-            return self._call(xml, read)
+            return self._call(about, xml, read)
         except _RefusedReply as refused:
             nobody = Key(kind, _NO_RECORD)
             try:
-                self._call(get_request(nobody, self._credentials), partial(read_reply, nobody))
+                request = get_request(nobody, self._credentials)
+                self._call(str(nobody), request, partial(read_reply, nobody))
             except _RefusedReply:
                 raise Refused(str(refused), kind) from refused
             except BadAnswer:
                 pass  # let in, and told something else
             raise BadAnswer(str(refused), refused.reply) from refused
 
-    def _call(self, xml: bytes, read: Callable[[bytes], T]) -> T:
+    def _call(self, about: str, xml: bytes, read: Callable[[bytes], T]) -> T:
         url, headers, body = self._request(xml)
         try:
             reply = self._transport.post(url, headers, body)
+        except TooLarge as error:
+            raise BadAnswer(str(error), _excerpt(error.beginning)) from error
         except NoAnswer as error:
             raise Temporary(str(error)) from error
         _check_status(reply)
+        _check_origin(reply.body)
         try:
-            return read(reply.body)
+            found = read(reply.body)
         except ApiErrorReply as error:
             if error.code in self._refused_codes or _REFUSAL.search(error.text):
                 raise _RefusedReply(str(error), _excerpt(reply.body)) from error
             raise BadAnswer(str(error), _excerpt(reply.body)) from error
         except BadReply as error:
             raise BadAnswer(str(error), _excerpt(reply.body)) from error
+        if is_doubtful(reply.body):
+            log.warning("doubtful encoding", record=about, declared="ISO-8859-1", looks="UTF-8")
+        return found
 
     def _request(self, xml: bytes) -> tuple[str, Mapping[str, str], bytes]:
         if self._credentials.api_key:
@@ -165,15 +186,27 @@ class CrmApi:
 
 
 def _check_status(reply: Reply) -> None:
-    """Raise what an HTTP status other than 200 decides, and a page that is no XML at all."""
+    """Raise what an HTTP status other than 200 decides."""
     if reply.status in (401, 403):
         text = f"The CRM API answered with HTTP {reply.status}."
         raise _RefusedReply(text, _excerpt(reply.body))
     if reply.status != 200:
         after = _retry_after_s(reply.headers)
         raise Temporary(f"The CRM API answered with HTTP {reply.status}.", after)
-    if reply.body.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
-        # A proxy or a maintenance page stands before the API; it says nothing of the record.
+
+
+def _check_origin(body: bytes) -> None:
+    """Raise Temporary for what the API cannot have said: a web page, text, JSON, nothing at all.
+
+    A proxy or a maintenance page stands before the API; it says nothing of the record. Anything
+    that at least begins like XML may be broken by the record itself, and counts against it.
+    """
+    beginning = body[:_LONGEST_PREAMBLE].replace(b"\x00", b"").lstrip(_BLANK)
+    if not beginning:
+        raise Temporary("An empty answer came instead of the CRM API's.")
+    if not beginning.startswith(b"<"):
+        raise Temporary("Something that is no XML came instead of the CRM API's answer.")
+    if _WEB_PAGE.match(beginning):
         raise Temporary("A web page came instead of the CRM API's answer.")
 
 

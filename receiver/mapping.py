@@ -16,6 +16,8 @@ from typing import Any
 from external_crm.rows import ROW_TYPES, Kind, Row
 from receiver.records import CrmRecord
 
+_IDENTIFIER = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
 
 class UnmappableRecord(Exception):
     """A value that does not fit its column; the sentence names tag and value."""
@@ -26,16 +28,29 @@ def text(value: str) -> str:
     return value
 
 
+def identifier(value: str) -> str:
+    """The number of a record: an opaque string, as triggers carry it, too."""
+    if not _IDENTIFIER.fullmatch(value):
+        raise ValueError
+    return value
+
+
 def day(value: str) -> date | None:
     """A date as the CRM API writes it, MMDDYYYY; empty is None."""
-    return datetime.strptime(value, "%m%d%Y").replace(tzinfo=UTC).date() if value else None
+    return _instant(value, "%m%d%Y").date() if value else None
 
 
 def minute(value: str) -> datetime | None:
     """An instant as the CRM API writes it, MMDDYYYYHHMM, or a date alone; empty is None."""
     if not value:
         return None
-    layout = "%m%d%Y" if len(value) == 8 else "%m%d%Y%H%M"
+    return _instant(value, "%m%d%Y" if len(value) == 8 else "%m%d%Y%H%M")
+
+
+def _instant(value: str, layout: str) -> datetime:
+    # strptime alone guesses where digits are missing, and takes those of any script.
+    if not (value.isascii() and value.isdigit() and len(value) in (8, 12)):
+        raise ValueError
     return datetime.strptime(value, layout).replace(tzinfo=UTC)
 
 
@@ -57,7 +72,7 @@ def iso_day(value: str) -> str | None:
 Columns = Mapping[str, tuple[str, Callable[[str], Any]]]
 
 CUSTOMER: Columns = {
-    "ACCOUNTNUM": ("account_id", text),
+    "ACCOUNTNUM": ("account_id", identifier),
     "FIRSTNAME": ("first_name", text),
     "LASTNAME": ("last_name", text),
     "COMPANY": ("company", text),
@@ -82,8 +97,8 @@ CUSTOMER: Columns = {
     "ADDR2COUNTRY": ("address2_country", text),
 }
 CASE: Columns = {
-    "CASENUM": ("case_id", text),
-    "ACCOUNTNUM": ("account_id", text),
+    "CASENUM": ("case_id", identifier),
+    "ACCOUNTNUM": ("account_id", identifier),
     "SUBJECT": ("subject", text),
     "DESCRIPTION": ("description", text),
     "STATUS": ("status", text),
@@ -102,9 +117,9 @@ CASE: Columns = {
     "LASTACTDATE": ("last_activity_date", day),
 }
 FOLLOWUP: Columns = {
-    "FOLLOWUPNUM": ("followup_id", text),
-    "ACCOUNTNUM": ("account_id", text),
-    "CASENUM": ("case_id", text),
+    "FOLLOWUPNUM": ("followup_id", identifier),
+    "ACCOUNTNUM": ("account_id", identifier),
+    "CASENUM": ("case_id", identifier),
     "SUBJECT": ("subject", text),
     "BODY": ("body", text),
     "DIRECTION": ("direction", text),
@@ -114,8 +129,8 @@ FOLLOWUP: Columns = {
     "CREATEDDATE": ("created_date", day),
 }
 TASK: Columns = {
-    "TASKNUM": ("task_id", text),
-    "ACCOUNTNUM": ("account_id", text),
+    "TASKNUM": ("task_id", identifier),
+    "ACCOUNTNUM": ("account_id", identifier),
     "SUBJECT": ("subject", text),
     "DESCRIPTION": ("description", text),
     "TASK_STATUS": ("status", text),
@@ -167,9 +182,9 @@ def to_row(record: CrmRecord) -> Row:
         column, read = (tag, custom_read) if is_custom else MAPPING[kind][tag]
         try:
             (custom if is_custom else values)[column] = read(value)
-        except ValueError:
+        except Exception as error:  # whatever a line of yours raises concerns this record alone
             holder = f"no {read.__name__} is" if is_custom else f"{column} cannot hold"
             raise UnmappableRecord(
                 f"{record.key} has {value[:40]!r} as {tag}, which {holder}."
-            ) from None
+            ) from error
     return ROW_TYPES[kind](**values, custom_fields=custom)

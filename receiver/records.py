@@ -24,7 +24,10 @@ _ENCODINGS = {"UTF-8", "US-ASCII", "ISO-8859-1"}
 
 
 class BadReply(Exception):
-    """The reply cannot be read; the message is a sentence."""
+    """The reply cannot be read; the message is a sentence, whatever the reply put into it."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(_harmless(sentence))
 
 
 class ApiErrorReply(BadReply):
@@ -83,8 +86,12 @@ def read_reply(key: Key, reply: bytes) -> CrmRecord | None:
 
     Raises BadReply; a reply without a REPLY element never means "not found".
     """
-    items = _items(reply)
+    answer = _answered(reply)
+    items = _items(answer)
     if not items:
+        # A not-found may remove a row outside: only the documented form of it counts as one.
+        if len(answer) or (answer.text or "").strip():
+            raise BadReply("The reply holds no record, but something else in its place.")
         return None
     if len(items) > 1:
         raise BadReply(f"The reply holds {len(items)} records where one was asked for.")
@@ -98,7 +105,7 @@ def read_list(kind: Kind, reply: bytes) -> list[CrmRecord]:
     (rule 10). Raises BadReply where there is no list.
     """
     records: dict[Key, list[CrmRecord]] = {}
-    for item in _items(reply):
+    for item in _items(_answered(reply)):
         try:
             fields = _fields(item, f"a {kind} of the list")
         except BadReply:
@@ -108,12 +115,32 @@ def read_list(kind: Kind, reply: bytes) -> list[CrmRecord]:
     return [found[0] for found in records.values() if len(found) == 1]
 
 
-def _items(reply: bytes) -> list[etree._Element]:
+def _answered(reply: bytes) -> etree._Element:
+    """The REPLY of an answer that is no error. Raises BadReply."""
     answer = _find_reply(reply)
     status, code = answer.get("STATUS", ""), answer.get("ERROR_CODE", "")
     if status.strip() != "0" or code.strip() not in ("", "0"):
         raise ApiErrorReply(code.strip() or status, answer.get("ERROR_STR", "").strip())
+    return answer
+
+
+def _items(answer: etree._Element) -> list[etree._Element]:
     return [child for child in answer if _tag(child) == "ITEM"]
+
+
+def is_doubtful(reply: bytes) -> bool:
+    """Whether a reply that was read as ISO-8859-1 is UTF-8 by all appearances.
+
+    The parser cannot tell: any bytes are ISO-8859-1. Text of more than ASCII that happens to be
+    UTF-8 all through hardly ever is anything else.
+    """
+    if reply.isascii() or b"8859-1" not in reply[:100]:
+        return False
+    try:
+        reply.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _find_reply(reply: bytes) -> etree._Element:
@@ -161,6 +188,12 @@ def _record(key: Key, item: etree._Element) -> CrmRecord:
     if answered != key.id:
         raise BadReply(f"{key} was asked for, the reply holds {answered or 'no number'}.")
     return CrmRecord(key, fields)
+
+
+def _harmless(sentence: str) -> str:
+    """Fit for a log, a terminal and a column: bounded, and without control characters."""
+    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in sentence[:500])
+    return f"{shown} ..." if len(sentence) > 500 else shown
 
 
 def _tag(element: etree._Element) -> str:

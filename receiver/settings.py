@@ -36,6 +36,9 @@ class Settings(BaseSettings):
     crm_api_url: str = Field("", description="Base URL of the 8x8 CRM API, https://...")
     crm_api_ca: Path | None = Field(None, description="CA file (PEM); default: the usual ones.")
     crm_api_timeout_s: float = Field(15.0, gt=0, description="Total deadline of one API call.")
+    crm_api_max_mb: int = Field(
+        8, ge=1, description="Largest reply of the CRM API; each fetch thread may hold one."
+    )
     tenant: str = Field("", description="Tenant name that the CRM API asks for.")
     username: str = Field("", description="CRM API username.")
     password: SecretStr = Field(SecretStr(""), description="CRM API password.")

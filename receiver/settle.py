@@ -38,7 +38,7 @@ from receiver.plan import Fetch, hinted_parents
 
 log = structlog.get_logger()
 
-TOMBSTONES = "tombstones"  # name of a hold
+TOMBSTONES = inbox.TOMBSTONES  # name of a hold
 
 
 @dataclass(frozen=True)
@@ -276,8 +276,10 @@ class Settlement:
             if inbox.hold(self.session, TOMBSTONES, reason, self.now):
                 log.error("tombstones stopped", reason=reason)
         elif inbox.is_on_hold(self.session, TOMBSTONES) and not inbox.has_held(self.session):
+            verifying = inbox.verify_tombstones(self.session, self.now)
             inbox.resume(self.session, TOMBSTONES)
-            log.info("tombstones resumed", reason="No record is held any more.")
+            reason = "No record is held any more."
+            log.info("tombstones resumed", reason=reason, verifying=verifying)
 
     # --- time -----------------------------------------------------------------------------------
 

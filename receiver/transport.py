@@ -2,7 +2,8 @@
 
 In: URL, headers, body. Out: status, headers and body of a complete answer.
 
-    NoAnswer(sentence)    no complete answer came: refused, reset, TLS, timeout, too large
+    NoAnswer(sentence)       no complete answer came: refused, reset, TLS, timeout
+      TooLarge(beginning)    one came, and we hung up because it is larger than we take in
 
 `requests` bounds the wait for each packet only: a reply that drips would hold the caller for
 ever. A timer therefore shuts the connection's socket down when the deadline is over.
@@ -23,9 +24,20 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
+_PIECE = 16 * 1024
+_KEPT_BEGINNING = 4096
+
 
 class NoAnswer(Exception):
     """No complete answer came; the message is a sentence."""
+
+
+class TooLarge(NoAnswer):
+    """An answer without a reasonable end; `beginning` is all that was taken in."""
+
+    def __init__(self, message: str, beginning: bytes) -> None:
+        super().__init__(message)
+        self.beginning = beginning
 
 
 @dataclass(frozen=True)
@@ -47,7 +59,8 @@ class Transport(Protocol):
 class RequestsTransport:
     """`requests` with kept-alive connections, one session a thread."""
 
-    def __init__(self, timeout_s: float, ca: Path | None, max_bytes: int = 60_000_000) -> None:
+    def __init__(self, timeout_s: float, ca: Path | None, max_bytes: int = 8_000_000) -> None:
+        """max_bytes: of one answer, unpacked; each thread may hold so many at a time."""
         self.timeout_s = timeout_s
         self.max_bytes = max_bytes
         self._verify: str | bool = str(ca) if ca else True
@@ -75,7 +88,7 @@ class RequestsTransport:
                     stream=True,
                 ) as response,
             ):
-                content = response.raw.read(self.max_bytes + 1, decode_content=True)
+                content = self._read(response)
                 names = {name.lower(): value for name, value in response.headers.items()}
                 reply = Reply(response.status_code, names, content)
         except (requests.RequestException, HTTPError, HTTPException, OSError) as error:
@@ -84,9 +97,22 @@ class RequestsTransport:
             raise NoAnswer(f"The CRM API gave no complete answer: {_reason(error)}.") from error
         if deadline.is_over:
             raise self._too_slow()
-        if len(reply.body) > self.max_bytes:
-            raise NoAnswer(f"The CRM API's answer is larger than {self.max_bytes:,} bytes.")
+        if len(content) > self.max_bytes and reply.status == 200:
+            sentence = f"The CRM API's answer is larger than {self.max_bytes:,} bytes."
+            raise TooLarge(sentence, content[:_KEPT_BEGINNING])
         return reply
+
+    def _read(self, response: requests.Response) -> bytes:
+        """The body, unpacked, or a little more than we take in.
+
+        In small pieces: unpacked whole, a packed body may be a thousand times its size.
+        """
+        body = bytearray()
+        for piece in response.raw.stream(_PIECE, decode_content=True):
+            body += piece
+            if len(body) > self.max_bytes:
+                break
+        return bytes(body)
 
     def _too_slow(self) -> NoAnswer:
         return NoAnswer(f"The CRM API gave no complete answer within {self.timeout_s:g} s.")

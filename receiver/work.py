@@ -44,7 +44,9 @@ def run(settings: Settings, until_idle: bool = False) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    transport = RequestsTransport(settings.crm_api_timeout_s, settings.crm_api_ca)
+    transport = RequestsTransport(
+        settings.crm_api_timeout_s, settings.crm_api_ca, settings.crm_api_max_mb * 1_000_000
+    )
     with ThreadPoolExecutor(settings.fetch_threads, "fetch") as pool:
         schedule = SCHEDULES[settings.schedule]
         rng = random.Random()  # noqa: S311 - jitter, not a secret
@@ -69,7 +71,7 @@ def run(settings: Settings, until_idle: bool = False) -> None:
                 failures = 0
             except SQLAlchemyError as error:
                 failures += 1
-                reason = first_line(getattr(error, "orig", None) or error)
+                reason = first_line(error)
                 log.error("store unavailable", reason=reason)
                 stop.wait(delay_s(failures, schedule, rng))
                 continue

@@ -16,11 +16,17 @@ from typing import Protocol, TypeVar
 
 import structlog
 from sqlalchemy import Engine
-from sqlalchemy.exc import InterfaceError, OperationalError, StatementError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from external_crm.apply import SqlSink
-from external_crm.db import first_line, read_session, session_factory
+from external_crm.db import (
+    WRITE_ERRORS,
+    first_line,
+    is_about_the_row,
+    read_session,
+    session_factory,
+)
 from external_crm.rows import RANK, Key
 from external_crm.sink import Sink
 from receiver import gate, inbox
@@ -159,17 +165,19 @@ class Worker:
         try:
             self._apply_together(fetched, now)
             return
-        except StatementError as error:
-            _raise_unless_refused(error)
+        except WRITE_ERRORS as error:
+            if not is_about_the_row(error):
+                raise  # the database itself is in trouble, not one of these records
         if fetched.calls is not None:
             with self._sessions.begin() as session:
                 self._settlement(session, fetched, now).note_calls()
         for fetch in sorted(fetched.fetches, key=lambda fetch: RANK[fetch.key.kind]):
             try:
                 self._apply_together(only(fetched, fetch), now)
-            except StatementError as error:
-                _raise_unless_refused(error)
-                problem = f"The External CRM refuses the row: {first_line(error.orig or error)}."
+            except WRITE_ERRORS as error:
+                if not is_about_the_row(error):
+                    raise
+                problem = f"The External CRM refuses the row: {first_line(error)}."
                 fetched = with_error(fetched, fetch.key, BadAnswer(problem, ""))
                 self._apply_together(only(fetched, fetch), now)
 
@@ -230,6 +238,11 @@ class Worker:
             return Answer(sent_at, to_row(record))
         except UnmappableRecord as error:
             return Answer(sent_at, error=BadAnswer(str(error), repr(dict(record.fields))[:2000]))
+        except Exception as error:  # a mistake of ours shall not hold up the rest of the batch
+            name = type(error).__name__
+            log.error("failed", record=str(record.key), error=name, exc_info=error)
+            problem = f"The receiver failed on this record with {name}; its log says where."
+            return Answer(sent_at, error=BadAnswer(problem, ""))
 
     def _mind_the_clock(self, now: datetime) -> None:
         """At the first claim, and after a clock that stepped back: nothing waits for the old one.
@@ -257,12 +270,6 @@ class Worker:
         ids = [row.id for row in claim.rows]
         try:
             with self._sessions.begin() as session:
-                inbox.put_back(session, ids, claim.ticket, due_at, note=str(error))
-        except StatementError:
+                inbox.put_back(session, ids, claim.ticket, due_at, note=first_line(error))
+        except SQLAlchemyError:
             log.warning("lease kept", ticket=claim.ticket, reason="The database does not answer.")
-
-
-def _raise_unless_refused(error: StatementError) -> None:
-    """Raise what says that the database itself is in trouble, not that it refuses a row."""
-    if isinstance(error, OperationalError | InterfaceError):
-        raise error

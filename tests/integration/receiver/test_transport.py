@@ -120,7 +120,7 @@ FAILED = '<WAPI><REPLY STATUS="-1" ERROR_STR="{}" ERROR_CODE="{}"/></WAPI>'
         (answer(200, FAILED.format("The value test of the tag x is not valid.", 5)), BadAnswer),
         (answer(200, "<WAPI>"), BadAnswer),
         (answer(200, "<WAPI/>"), BadAnswer),
-        (answer(200, ""), BadAnswer),
+        (answer(200, ""), Temporary),
     ],
 )  # fmt: skip
 def test_the_api_own_errors_decide(
