@@ -24,7 +24,7 @@ from external_crm.db import (
     session_factory,
 )
 from external_crm.rows import Kind
-from receiver import gate, inbox, logs, supervisor, web, work
+from receiver import doctor_cli, gate, inbox, logs, repair_cli, supervisor, web, work
 from receiver.app import open_engine
 from receiver.db import MIGRATIONS
 from receiver.endpoint import PATH
@@ -181,6 +181,10 @@ def resume() -> None:
         click.echo(f"Tombstones go on; {allowed} triggers that were held are due now.")
     else:
         click.echo("Tombstones were not stopped.")
+
+
+for command in (doctor_cli.doctor, doctor_cli.fetch, repair_cli.dead, repair_cli.rejects):
+    main.add_command(command)
 
 
 def _budget(session: Session, now: datetime, limits: gate.Limits) -> str:

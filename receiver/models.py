@@ -18,6 +18,7 @@ class State(StrEnum):
     WAITING = "waiting"  # due at due_at; while claimed, due again when the lease runs out
     DONE = "done"  # the row outside includes the change it announced
     DEAD = "dead"  # given up, in plain sight; last_error and last_reply say why
+    DROPPED = "dropped"  # was dead, and an operator gave it up for good
 
 
 class InboxTrigger(Base):

@@ -55,7 +55,7 @@ def run(settings: Settings, until_idle: bool = False) -> None:
             policy=Policy(recheck_after_s=max(schedule.recheck_after_s, settings.settle_after_s)),
         )
         heartbeat = partial(_heartbeat, schedule.lease_s / 3)
-        source = _source(settings, transport)
+        source = make_source(settings, transport)
         worker = Worker(engine, source, SystemClock(), rng, options, pool.map, heartbeat)
         click.echo(f"Worker reads records from {settings.crm_api_url}.")
         failures = 0
@@ -108,7 +108,8 @@ def _heartbeat(every_s: float, extend: Callable[[], None]) -> Iterator[None]:
         thread.join()
 
 
-def _source(settings: Settings, transport: RequestsTransport) -> CrmApi:
+def make_source(settings: Settings, transport: RequestsTransport) -> CrmApi:
+    """The CRM API's client, with the credentials of the settings."""
     credentials = Credentials(
         tenant=settings.tenant,
         username=settings.username,
