@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from external_crm.db import first_line, read_session, session_factory
 from external_crm.rows import Key
-from receiver import inbox
+from receiver import failpoints, inbox
 from receiver.answers import Answer, Fetched, only
 from receiver.backoff import delay_s
 from receiver.claims import Claim
@@ -88,6 +88,8 @@ class Worker:
         limit = 1 if hold is not None else self._options.batch_size
         with self._sessions.begin() as session:
             claim = inbox.claim(session, now, limit, self._options.schedule.lease_s)
+            failpoints.reach("T5-before")
+        failpoints.reach("T5-after")
         if claim is not None:
             log.info("claimed", ticket=claim.ticket, rows=[row.id for row in claim.rows])
         return claim
@@ -123,6 +125,8 @@ class Worker:
         try:
             with self._sessions.begin() as session:
                 finished = self._settlement(session, fetched, now).settle()
+                failpoints.reach("T6-before")
+            failpoints.reach("T6-after")
         except StatementError as error:
             if isinstance(error, OperationalError | InterfaceError):
                 raise  # the database itself is in trouble, not this record
