@@ -39,5 +39,11 @@ def only(fetched: Fetched, fetch: Fetch) -> Fetched:
     return Fetched(fetched.claim, fetches, {key: fetched.answers[key] for key in keys})
 
 
+def with_error(fetched: Fetched, key: Key, error: CrmApiError) -> Fetched:
+    """The same claim, but for one record whose answer turned out to be of no use."""
+    answer = Answer(fetched.answers[key].sent_at, error=error)
+    return Fetched(fetched.claim, fetched.fetches, {**fetched.answers, key: answer})
+
+
 def _without_rows(fetch: Fetch) -> Fetch:
     return Fetch(fetch.key, fetch.cause, on_behalf_of=fetch.rows + fetch.on_behalf_of)

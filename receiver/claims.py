@@ -11,7 +11,7 @@ class Claimed:
     """An inbox row under a lease."""
 
     id: int
-    cause: str  # trigger, verification
+    cause: str  # trigger, verification, settle
     key: Key
     is_delete: bool
     account_id: str

@@ -29,7 +29,15 @@ from sqlalchemy.orm import Session
 from external_crm.counter import draw
 from external_crm.db import insert_missing
 from external_crm.models import RecordState, SyncState
-from external_crm.rows import Key, Kind, Outcome, Verification
+from external_crm.rows import (
+    SETTLE,
+    TRIGGER,
+    VERIFICATION,
+    Key,
+    Kind,
+    Outcome,
+    Verification,
+)
 from receiver.claims import Claim, Claimed
 from receiver.models import Hold, InboxTrigger, Reject, State
 from receiver.trigger import Event, Trigger
@@ -41,7 +49,7 @@ LONGEST_REJECT = 2000  # characters kept of a rejected line
 def store(session: Session, trigger: Trigger, now: datetime) -> int:
     """Keep a trigger, due at once; its row id (T4)."""
     row = InboxTrigger(
-        cause="trigger",
+        cause=TRIGGER,
         kind=trigger.kind.value,
         event=trigger.event.value if trigger.event else None,
         record_id=trigger.record_id,
@@ -177,7 +185,7 @@ def enqueue_verifications(
     """Reads that the worker owes: each child or parent goes by its own answer (rule 8)."""
     rows = [
         {
-            "cause": "verification",
+            "cause": VERIFICATION,
             "caused_by": caused_by,
             "kind": item.key.kind.value,
             "record_id": item.key.id,
@@ -194,22 +202,24 @@ def enqueue_verifications(
 
 def last_trigger_received_at(session: Session, key: Key) -> datetime | None:
     """When the record's latest own trigger arrived, whatever became of it (rule 7)."""
-    return session.scalar(
-        select(func.max(InboxTrigger.received_at)).where(
-            InboxTrigger.kind == key.kind.value,
-            InboxTrigger.record_id == key.id,
-            InboxTrigger.cause == "trigger",
-        )
+    return last_triggers_received_at(session, [key]).get(key)
+
+
+def last_triggers_received_at(session: Session, keys: Sequence[Key]) -> dict[Key, datetime]:
+    """When each record's latest own trigger arrived, where there is one (rules 7 and 11)."""
+    query = (
+        select(InboxTrigger.kind, InboxTrigger.record_id, func.max(InboxTrigger.received_at))
+        .where(about(keys), InboxTrigger.cause == TRIGGER)
+        .group_by(InboxTrigger.kind, InboxTrigger.record_id)
     )
+    return {Key(Kind(kind), record_id): at for kind, record_id, at in session.execute(query)}
 
 
 def was_deleted_by_trigger(session: Session, keys: Sequence[Key]) -> bool:
     """Whether a delete trigger was received for any of these records (rule 7, the guard)."""
     query = select(InboxTrigger.id).where(
-        tuple_(InboxTrigger.kind, InboxTrigger.record_id).in_(
-            [(key.kind.value, key.id) for key in keys]
-        ),
-        InboxTrigger.cause == "trigger",
+        about(keys),
+        InboxTrigger.cause == TRIGGER,
         InboxTrigger.event == Event.DELETE.value,
     )
     return session.scalar(query.limit(1)) is not None
@@ -259,8 +269,11 @@ def allow_held(session: Session, now: datetime) -> int:
 
 
 def counts(session: Session) -> dict[str, int]:
-    """Received, waiting, retrying, done, dead and rejected, as `crm-receiver status` says them."""
-    triggers = InboxTrigger.cause == "trigger"
+    """Received, waiting, retrying, settle reads due later, done, dead and rejected, as
+    `crm-receiver status` says them.
+    """
+    triggers = InboxTrigger.cause == TRIGGER
+    settles = InboxTrigger.cause == SETTLE
     waiting = InboxTrigger.state == State.WAITING
     failed = (InboxTrigger.attempts + InboxTrigger.postponed) > 0
 
@@ -270,8 +283,9 @@ def counts(session: Session) -> dict[str, int]:
 
     return {
         "received": count(triggers),
-        "waiting": count(waiting, ~failed),
+        "waiting": count(waiting, ~failed, ~settles),
         "retrying": count(waiting, failed),
+        "settling": count(waiting, ~failed, settles),
         "done": count(triggers, InboxTrigger.state == State.DONE),
         "dead": count(InboxTrigger.state == State.DEAD),
         "rejected": int(session.scalar(select(func.count()).select_from(Reject)) or 0),
@@ -282,6 +296,12 @@ def _due(now: datetime) -> Select[InboxTrigger]:
     return select(InboxTrigger).where(
         InboxTrigger.state == State.WAITING, InboxTrigger.due_at <= now
     )
+
+
+def about(keys: Sequence[Key]) -> ColumnElement[bool]:
+    """The rows of these records."""
+    of_rows = tuple_(InboxTrigger.kind, InboxTrigger.record_id)
+    return of_rows.in_([(key.kind.value, key.id) for key in keys])
 
 
 def _owned(ids: Sequence[int], ticket: int) -> Select[int]:

@@ -35,7 +35,7 @@ class InboxTrigger(Base):
     )
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
-    cause: Mapped[str] = mapped_column(String(16))  # trigger, verification
+    cause: Mapped[str] = mapped_column(String(16))  # trigger, verification, settle
     caused_by: Mapped[int | None] = mapped_column(BigInteger)  # the inbox row behind it
     kind: Mapped[str] = mapped_column(String(16))
     event: Mapped[str | None] = mapped_column(String(16))

@@ -7,7 +7,7 @@ In: a claim. Out: reads, each with the rows that asked for it. Coalescing stays 
 from collections.abc import Iterable, Set
 from dataclasses import dataclass
 
-from external_crm.rows import Cause, Key, Row
+from external_crm.rows import SETTLE, TRIGGER, Cause, Key, Row
 from receiver.claims import Claimed
 
 
@@ -19,6 +19,12 @@ class Fetch:
     cause: Cause
     rows: tuple[Claimed, ...] = ()
     on_behalf_of: tuple[Claimed, ...] = ()
+
+    @property
+    def is_touch(self) -> bool:
+        """Whether anything but the record's own settle read asks for it (rule 11)."""
+        asking = self.rows + self.on_behalf_of
+        return any(row.key != self.key or row.cause != SETTLE for row in asking)
 
 
 def plan(rows: Iterable[Claimed]) -> tuple[Fetch, ...]:
@@ -55,5 +61,5 @@ def hinted_parents(fetch: Fetch) -> tuple[Key, ...]:
 
 def _cause(rows: list[Claimed]) -> Cause:
     """The newest trigger among the rows, or the newest row where none is a trigger."""
-    newest = max(rows, key=lambda row: (row.cause == "trigger", row.id))
+    newest = max(rows, key=lambda row: (row.cause == TRIGGER, row.id))
     return Cause(newest.cause, newest.id)

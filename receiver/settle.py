@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from external_crm import apply as external_crm
 from external_crm.rows import (
     FINISHING,
+    TRIGGER,
     Applied,
     Batch,
     Found,
@@ -27,7 +28,7 @@ from external_crm.rows import (
     Read,
     Verdict,
 )
-from receiver import inbox
+from receiver import inbox, settle_reads
 from receiver.answers import Answer, Fetched
 from receiver.backoff import Schedule, delay_s
 from receiver.claims import Claimed
@@ -41,11 +42,15 @@ CREDENTIALS, TOMBSTONES = "credentials", "tombstones"  # names of holds
 
 @dataclass(frozen=True)
 class WorkerOptions:
-    """How a worker works. A lease is short, and extended while its batch is fetched."""
+    """How a worker works. A lease is short, and extended while its batch is fetched.
+
+    settle_after_s is longer than the API can be behind, and so is policy.recheck_after_s.
+    """
 
     schedule: Schedule
     batch_size: int = 100
     max_attempts: int = 8
+    settle_after_s: float = 0.0  # rule 11; 0: no settle reads
     policy: Policy = field(default_factory=Policy)
 
 
@@ -92,6 +97,7 @@ class Settlement:
         applied = external_crm.apply(self.session, batch, self.ticket)
         inbox.mark_cascaded(self.session, [row.id for row in deletes])
         self._enqueue_verifications(applied)
+        self._enqueue_settle_reads(applied)
         finished = self._settle_rows(applied)
         self._note_tombstones(applied)
         return finished
@@ -193,6 +199,30 @@ class Settlement:
         for cause_id in dict.fromkeys(causes[v.because_of] for v in applied.verifications):
             items = [v for v in applied.verifications if causes[v.because_of] == cause_id]
             inbox.enqueue_verifications(self.session, items, cause_id, self.now)
+
+    def _enqueue_settle_reads(self, applied: Applied) -> None:
+        """Rule 11, for every record whose read had effect, covered ones included: what covered
+        it may have been a settle read, sent too early for this touch.
+        """
+        if self.options.settle_after_s <= 0:
+            return
+        touches = [
+            self._touch(fetch)
+            for fetch in self.fetched.fetches
+            if fetch.is_touch
+            and (verdict := applied.verdicts.get(fetch.key)) is not None
+            and verdict.outcome in FINISHING
+        ]
+        if touches:
+            settle_reads.enqueue(self.session, touches, self.options.settle_after_s, self.now)
+
+    def _touch(self, fetch: Fetch) -> settle_reads.Touch:
+        asking = (fetch.rows + fetch.on_behalf_of)[0]
+        case_id = asking.case_id if fetch.key.kind in (Kind.CASE, Kind.FOLLOWUP) else None
+        account_id = fetch.key.id if fetch.key.kind is Kind.CUSTOMER else asking.account_id
+        own_trigger = any(row.cause == TRIGGER for row in fetch.rows)
+        sent_at = None if own_trigger else self._answer(fetch).sent_at
+        return settle_reads.Touch(fetch.key, account_id, case_id, sent_at, fetch.cause.id)
 
     # --- holds ----------------------------------------------------------------------------------
 

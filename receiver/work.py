@@ -45,7 +45,9 @@ def run(settings: Settings) -> None:
             schedule=schedule,
             batch_size=settings.batch_size,
             max_attempts=settings.max_attempts,
-            policy=Policy(recheck_after_s=schedule.recheck_after_s),
+            settle_after_s=settings.settle_after_s,
+            # Where answers may be old, a not-found may be, too.
+            policy=Policy(recheck_after_s=max(schedule.recheck_after_s, settings.settle_after_s)),
         )
         heartbeat = partial(_heartbeat, schedule.lease_s / 3)
         source = _source(settings, transport)

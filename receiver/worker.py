@@ -18,9 +18,9 @@ from sqlalchemy.exc import InterfaceError, OperationalError, StatementError
 from sqlalchemy.orm import Session
 
 from external_crm.db import first_line, read_session, session_factory
-from external_crm.rows import Key
+from external_crm.rows import RANK, Key
 from receiver import failpoints, inbox
-from receiver.answers import Answer, Fetched, only
+from receiver.answers import Answer, Fetched, only, with_error
 from receiver.backoff import delay_s
 from receiver.claims import Claim
 from receiver.clock import Clock
@@ -119,28 +119,29 @@ class Worker:
     def apply(self, fetched: Fetched, now: datetime) -> None:
         """Rows, audit entries and finished triggers in one transaction (T6).
 
-        Where the database refuses a row, each record is applied by itself, so that one bad
-        record never holds up the others.
+        Where the database refuses a row, each record is applied by itself, parents first, so
+        that one bad record never holds up the others. A refused row then counts as an answer
+        that cannot be used: its own triggers fail, those of its children wait for it.
         """
         try:
-            with self._sessions.begin() as session:
-                finished = self._settlement(session, fetched, now).settle()
-                failpoints.reach("T6-before")
-            failpoints.reach("T6-after")
-        except StatementError as error:
-            if isinstance(error, OperationalError | InterfaceError):
-                raise  # the database itself is in trouble, not this record
-            asked = [fetch for fetch in fetched.fetches if fetch.rows]
-            if len(asked) > 1:
-                for fetch in asked:
-                    self.apply(only(fetched, fetch), now)
-                return
-            problem = f"The External CRM refuses the row: {first_line(error.orig or error)}."
-            with self._sessions.begin() as session:
-                settlement = self._settlement(session, fetched, now)
-                for row in asked[0].rows:
-                    settlement.fail(row, BadAnswer(problem, ""))
+            self._apply_together(fetched, now)
             return
+        except StatementError as error:
+            _raise_unless_refused(error)
+        for fetch in sorted(fetched.fetches, key=lambda fetch: RANK[fetch.key.kind]):
+            try:
+                self._apply_together(only(fetched, fetch), now)
+            except StatementError as error:
+                _raise_unless_refused(error)
+                problem = f"The External CRM refuses the row: {first_line(error.orig or error)}."
+                fetched = with_error(fetched, fetch.key, BadAnswer(problem, ""))
+                self._apply_together(only(fetched, fetch), now)
+
+    def _apply_together(self, fetched: Fetched, now: datetime) -> None:
+        with self._sessions.begin() as session:
+            finished = self._settlement(session, fetched, now).settle()
+            failpoints.reach("T6-before")
+        failpoints.reach("T6-after")
         for item in finished:
             log.info(
                 "applied", trigger=item.row_id, record=str(item.key), outcome=item.outcome.value
@@ -174,3 +175,9 @@ class Worker:
                 inbox.put_back(session, ids, claim.ticket, due_at, note=str(error))
         except StatementError:
             log.warning("lease kept", ticket=claim.ticket, reason="The database does not answer.")
+
+
+def _raise_unless_refused(error: StatementError) -> None:
+    """Raise what says that the database itself is in trouble, not that it refuses a row."""
+    if isinstance(error, OperationalError | InterfaceError):
+        raise error

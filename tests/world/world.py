@@ -321,6 +321,7 @@ class World:
             SCHEDULE,
             batch_size=self.mix.batch_size,
             max_attempts=self.mix.max_attempts,
+            settle_after_s=SETTLE_S if self.mix.stale_read else 0.0,
             policy=Policy(recheck_after_s=RECHECK_S),
         )
         return Worker(self.outside, self.network, self.clock, self.rng, options)
