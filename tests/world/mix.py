@@ -39,14 +39,15 @@ class Mix:
     favourites: float = 0.5  # share of actions on the two newest records
     most_records: int = 40
     batch_size: int = 4
+    tombstone_limit: int = 10
     max_attempts: int = 10_000  # a schedule that runs out is a promise of its own
 
     @classmethod
     def draw(cls, rng: random.Random) -> "Mix":
         """Each fault is absent, rare or frequent."""
-        chances = {name: rng.choice((0.0, 0.05, 0.25)) for name in FAULTS}
-        if rng.random() < 0.5:
-            chances["stale_read"] = 0.0  # half of the seeds allow no exception
+        chances = {name: rng.choice((0.0, 0.07, 0.3)) for name in FAULTS}
+        # Half of the seeds allow no exception.
+        chances["stale_read"] = rng.choice((0.0, 0.0, 0.2, 0.6))
         return cls(
             **chances,
             creating=rng.choice((0.2, 0.4)),
@@ -54,6 +55,7 @@ class Mix:
             moving=rng.choice((0.0, 0.1)),
             most_records=rng.choice((3, 8, 40)),
             batch_size=rng.choice((1, 4, 20)),
+            tombstone_limit=rng.choice((1, 10)),
         )
 
 

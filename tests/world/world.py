@@ -322,7 +322,7 @@ class World:
             batch_size=self.mix.batch_size,
             max_attempts=self.mix.max_attempts,
             settle_after_s=SETTLE_S if self.mix.stale_read else 0.0,
-            policy=Policy(recheck_after_s=RECHECK_S),
+            policy=Policy(RECHECK_S, self.mix.tombstone_limit),
         )
         return Worker(self.outside, self.network, self.clock, self.rng, options)
 
