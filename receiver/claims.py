@@ -32,9 +32,37 @@ class Claimed:
 
 
 @dataclass(frozen=True)
+class Leave:
+    """What a claim may do. calls: what the budget has, None: any number.
+
+    probes: names of the holds that one record shall probe; kind: preferably one of this kind.
+    """
+
+    calls: int | None = None
+    probes: frozenset[str] = frozenset()
+    kind: Kind | None = None
+
+
+@dataclass(frozen=True)
+class Family:
+    """Records of one kind that, as their triggers say, hang on one parent."""
+
+    kind: Kind
+    parent: Key
+    keys: frozenset[Key]
+
+
+@dataclass(frozen=True)
 class Claim:
-    """Rows under one ticket, and which of their hinted parents have been seen before."""
+    """Rows under one ticket, and which of their hinted parents have been seen before.
+
+    calls: what its reads are expected to cost; probes: the holds whose probe it is; families: the
+    records that one list each may bring.
+    """
 
     ticket: int
     rows: tuple[Claimed, ...]
     known: frozenset[Key]
+    calls: int = 0
+    probes: frozenset[str] = frozenset()
+    families: tuple[Family, ...] = ()

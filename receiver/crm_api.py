@@ -2,26 +2,35 @@
 
 CrmApiError
   Temporary(retry_after_s)    try again later, however long it lasts
-  Refused                     our credentials or rights: stop asking, tell somebody
+  Refused(kind)               our credentials or rights: stop asking, tell somebody
   BadAnswer(reply)            this record's answer cannot be used: counts towards dead
+  NotAsked                    no call was made, because of what became of another one
 """
 
 import re
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
+from functools import partial
+from typing import Protocol, TypeVar
 from urllib.parse import urlencode
 
-from external_crm.rows import Key
+from external_crm.rows import Key, Kind
 from receiver.records import (
     ApiErrorReply,
     BadReply,
     Credentials,
     CrmRecord,
     get_request,
+    list_request,
+    read_list,
     read_reply,
 )
 from receiver.transport import NoAnswer, Reply, Transport
 
+T = TypeVar("T")
+
+_NO_RECORD = "0"  # numbers are handed out in sequence, from a high one on
+_LONGEST_RETRY_AFTER_S = 86_400.0
 _REFUSAL = re.compile(
     r"credential|password|user ?name|tenant|api key|log ?in|denied|not (enabled|allowed|permitted)"
     r"|permission|authori[sz]|\bno right|\brights?\b",
@@ -44,9 +53,25 @@ class Temporary(CrmApiError):
 class Refused(CrmApiError):
     """The API does not let us in, or not to this kind of record."""
 
+    def __init__(self, message: str, kind: Kind | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class NotAsked(CrmApiError):
+    """The read was not sent; nothing is known of the record."""
+
 
 class BadAnswer(CrmApiError):
     """An answer that cannot be used; `reply` is its beginning, for whoever looks into it."""
+
+    def __init__(self, message: str, reply: str) -> None:
+        super().__init__(message)
+        self.reply = reply
+
+
+class _RefusedReply(Exception):
+    """One reply that reads like a refusal; `reply` is its beginning."""
 
     def __init__(self, message: str, reply: str) -> None:
         super().__init__(message)
@@ -58,6 +83,12 @@ class RecordSource(Protocol):
 
     def get(self, key: Key) -> CrmRecord | None:
         """The record as it is now, or None where there is none. Raises CrmApiError."""
+
+    def children(self, kind: Kind, parent: Key) -> list[CrmRecord]:
+        """Records of a kind that hang on a parent, all or some of them. Raises CrmApiError.
+
+        Absence proves nothing (rule 10).
+        """
 
 
 class CrmApi:
@@ -79,17 +110,44 @@ class CrmApi:
 
     def get(self, key: Key) -> CrmRecord | None:
         """The record as it is now, or None where there is none. Raises CrmApiError."""
-        url, headers, body = self._request(get_request(key, self._credentials))
+        return self._ask(key.kind, get_request(key, self._credentials), partial(read_reply, key))
+
+    def children(self, kind: Kind, parent: Key) -> list[CrmRecord]:
+        """Records of a kind that hang on a parent, all or some of them. Raises CrmApiError."""
+        request = list_request(kind, parent, self._credentials)
+        return self._ask(kind, request, partial(read_list, kind))
+
+    def _ask(self, kind: Kind, xml: bytes, read: Callable[[bytes], T]) -> T:
+        """What the reply holds.
+
+        A refusal is believed only if a second read, of the same kind but of a record that there
+        is not, is refused too: else it is this record's own error, whose text or code happens to
+        read like one.
+        """
+        try:
+            return self._call(xml, read)
+        except _RefusedReply as refused:
+            nobody = Key(kind, _NO_RECORD)
+            try:
+                self._call(get_request(nobody, self._credentials), partial(read_reply, nobody))
+            except _RefusedReply:
+                raise Refused(str(refused), kind) from refused
+            except BadAnswer:
+                pass  # let in, and told something else
+            raise BadAnswer(str(refused), refused.reply) from refused
+
+    def _call(self, xml: bytes, read: Callable[[bytes], T]) -> T:
+        url, headers, body = self._request(xml)
         try:
             reply = self._transport.post(url, headers, body)
         except NoAnswer as error:
             raise Temporary(str(error)) from error
         _check_status(reply)
         try:
-            return read_reply(key, reply.body)
+            return read(reply.body)
         except ApiErrorReply as error:
             if error.code in self._refused_codes or _REFUSAL.search(error.text):
-                raise Refused(str(error)) from error
+                raise _RefusedReply(str(error), _excerpt(reply.body)) from error
             raise BadAnswer(str(error), _excerpt(reply.body)) from error
         except BadReply as error:
             raise BadAnswer(str(error), _excerpt(reply.body)) from error
@@ -109,17 +167,28 @@ class CrmApi:
 def _check_status(reply: Reply) -> None:
     """Raise what an HTTP status other than 200 decides, and a page that is no XML at all."""
     if reply.status in (401, 403):
-        raise Refused(f"The CRM API answered with HTTP {reply.status}.")
+        text = f"The CRM API answered with HTTP {reply.status}."
+        raise _RefusedReply(text, _excerpt(reply.body))
     if reply.status != 200:
-        after = _retry_after_s(reply.headers.get("retry-after", ""))
+        after = _retry_after_s(reply.headers)
         raise Temporary(f"The CRM API answered with HTTP {reply.status}.", after)
     if reply.body.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
         # A proxy or a maintenance page stands before the API; it says nothing of the record.
         raise Temporary("A web page came instead of the CRM API's answer.")
 
 
-def _retry_after_s(header: str) -> float | None:
-    return float(header) if header.isascii() and header.isdigit() and len(header) < 6 else None
+def _retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Seconds, or an HTTP date counted from the answer's own one; None where it makes no sense."""
+    header = headers.get("retry-after", "").strip()
+    if header.isascii() and header.isdigit():
+        seconds = float(header)
+    else:
+        try:
+            until = parsedate_to_datetime(header)
+            seconds = (until - parsedate_to_datetime(headers.get("date", ""))).total_seconds()
+        except (TypeError, ValueError):  # TypeError: one of them has no zone
+            return None
+    return seconds if 0 <= seconds <= _LONGEST_RETRY_AFTER_S else None
 
 
 def _excerpt(body: bytes) -> str:

@@ -28,7 +28,7 @@ from sqlalchemy.orm import Session
 
 from external_crm.counter import draw
 from external_crm.db import insert_missing
-from external_crm.models import RecordState, SyncState
+from external_crm.models import LIVE_TABLES, RecordState, SyncState
 from external_crm.rows import (
     SETTLE,
     TRIGGER,
@@ -38,11 +38,13 @@ from external_crm.rows import (
     Outcome,
     Verification,
 )
-from receiver.claims import Claim, Claimed
+from receiver.claims import Claim, Claimed, Family, Leave
 from receiver.models import Hold, InboxTrigger, Reject, State
+from receiver.plan import affordable
 from receiver.trigger import Event, Trigger
 
 KEPT_REJECTS = 1000
+LISTED_FOR_ONE_ASKED_FOR = 10  # about what parsing a listed record costs against a call
 LONGEST_REJECT = 2000  # characters kept of a rejected line
 
 
@@ -76,29 +78,48 @@ def is_due(session: Session, now: datetime) -> bool:
     return session.scalar(_due(now).with_only_columns(InboxTrigger.id).limit(1)) is not None
 
 
-def claim(session: Session, now: datetime, limit: int, lease_s: float) -> Claim | None:
+def claim(
+    session: Session, now: datetime, limit: int, lease_s: float, leave: Leave
+) -> Claim | None:
     """The rows longest due, leased under a new ticket, or None (T5).
 
-    The ticket is drawn and committed here, before the first request is sent (rule 1).
+    The ticket is drawn and committed here, before the first request is sent (rule 1). A probe is
+    one row, of those that failed least: a bad record that opened the circuit does not keep it open.
     """
-    query = _due(now).order_by(InboxTrigger.due_at, InboxTrigger.id).limit(limit)
+    order: tuple[Any, ...] = (InboxTrigger.due_at, InboxTrigger.id)
+    if leave.probes:
+        order = (InboxTrigger.kind != (leave.kind or ""), InboxTrigger.postponed, *order)
+        limit = 1
+    if leave.calls is not None:
+        limit = min(limit, leave.calls)
+    query = _due(now).order_by(*order).limit(limit)
     rows = session.scalars(query.with_for_update(skip_locked=True)).all()
     if not rows:
         return None
-    ticket = draw(session)
     claimed = tuple(_as_claimed(row) for row in rows)
+    known = _known(session, {parent for row in claimed for parent in row.hinted_parents})
+    claimed, calls = affordable(claimed, known, leave.calls)
+    ticket = draw(session)
     session.execute(
         update(InboxTrigger)
         .where(InboxTrigger.id.in_([row.id for row in claimed]))
         .values(ticket=ticket, due_at=now + timedelta(seconds=lease_s))
     )
-    parents = {parent for row in claimed for parent in row.hinted_parents}
-    return Claim(ticket, claimed, _known(session, parents))
+    return Claim(ticket, claimed, known, calls, leave.probes)
 
 
 def extend(session: Session, ids: Sequence[int], ticket: int, due_at: datetime) -> None:
     """Move the end of a lease; only its owner may."""
     _update(session, _owned(ids, ticket), due_at=due_at)
+
+
+def clock_stepped_back(session: Session, now: datetime, longest_s: float) -> int:
+    """Bring forward what the old clock put farther away than any waiting time is; how many."""
+    latest = now + timedelta(seconds=longest_s)
+    late = select(InboxTrigger.id).where(
+        InboxTrigger.state == State.WAITING, InboxTrigger.due_at > latest
+    )
+    return _update(session, late, due_at=latest)
 
 
 def finish(session: Session, ids: Sequence[int], outcome: Outcome, now: datetime) -> int:
@@ -226,20 +247,25 @@ def was_deleted_by_trigger(session: Session, keys: Sequence[Key]) -> bool:
 
 
 def hold(
-    session: Session, name: str, reason: str, now: datetime, until: datetime | None = None
+    session: Session,
+    name: str,
+    reason: str,
+    now: datetime,
+    until: datetime | None = None,
+    kind: Kind | None = None,
 ) -> bool:
     """Stop something, or keep it stopped until later; whether it was going on before."""
-    kept = update(Hold).where(Hold.name == name).values(until=until, reason=reason)
-    if _count(session.execute(kept)):
+    values = {"until": until, "reason": reason, "kind": kind.value if kind else None}
+    if count(session.execute(update(Hold).where(Hold.name == name).values(**values))):
         return False
-    row = {"name": name, "since": now, "until": until, "reason": reason}
+    row = {"name": name, "since": now, **values}
     insert_missing(session, Hold, [row])
     return True
 
 
 def resume(session: Session, name: str) -> bool:
     """Let it go on; whether it was stopped."""
-    return _count(session.execute(delete(Hold).where(Hold.name == name))) > 0
+    return count(session.execute(delete(Hold).where(Hold.name == name))) > 0
 
 
 def is_on_hold(session: Session, name: str) -> bool:
@@ -277,17 +303,17 @@ def counts(session: Session) -> dict[str, int]:
     waiting = InboxTrigger.state == State.WAITING
     failed = (InboxTrigger.attempts + InboxTrigger.postponed) > 0
 
-    def count(*conditions: ColumnElement[bool]) -> int:
+    def number(*conditions: ColumnElement[bool]) -> int:
         query = select(func.count()).select_from(InboxTrigger).where(*conditions)
         return int(session.scalar(query) or 0)
 
     return {
-        "received": count(triggers),
-        "waiting": count(waiting, ~failed, ~settles),
-        "retrying": count(waiting, failed),
-        "settling": count(waiting, ~failed, settles),
-        "done": count(triggers, InboxTrigger.state == State.DONE),
-        "dead": count(InboxTrigger.state == State.DEAD),
+        "received": number(triggers),
+        "waiting": number(waiting, ~failed, ~settles),
+        "retrying": number(waiting, failed),
+        "settling": number(waiting, ~failed, settles),
+        "done": number(triggers, InboxTrigger.state == State.DONE),
+        "dead": number(InboxTrigger.state == State.DEAD),
         "rejected": int(session.scalar(select(func.count()).select_from(Reject)) or 0),
     }
 
@@ -319,10 +345,11 @@ def _update(session: Session, which: Select[int], **values: object) -> int:
         .values(**values)
         .execution_options(synchronize_session=False)
     )
-    return _count(result)
+    return count(result)
 
 
-def _count(result: Result[Any]) -> int:
+def count(result: Result[Any]) -> int:
+    """How many rows a statement changed."""
     return int(cast("CursorResult[Any]", result).rowcount)
 
 
@@ -340,6 +367,22 @@ def _as_claimed(row: InboxTrigger) -> Claimed:
         cascaded=row.cascaded,
         allowed=row.allowed,
     )
+
+
+def without_large(session: Session, families: Iterable[Family]) -> tuple[Family, ...]:
+    """The families of whose known members enough are asked for: a list brings all of them."""
+    return tuple(
+        family
+        for family in families
+        if _live_members(session, family) <= len(family.keys) * LISTED_FOR_ONE_ASKED_FOR
+    )
+
+
+def _live_members(session: Session, family: Family) -> int:
+    table = LIVE_TABLES[family.kind]
+    column = table.c.case_id if family.parent.kind is Kind.CASE else table.c.account_id
+    query = select(func.count()).select_from(table).where(column == family.parent.id)
+    return int(session.scalar(query) or 0)
 
 
 def _known(session: Session, keys: Iterable[Key]) -> frozenset[Key]:

@@ -4,11 +4,11 @@ In: a claim. Out: reads, each with the rows that asked for it. Coalescing stays 
 (rule 6).
 """
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 
-from external_crm.rows import SETTLE, TRIGGER, Cause, Key, Row
-from receiver.claims import Claimed
+from external_crm.rows import SETTLE, TRIGGER, Cause, Key, Kind, Row
+from receiver.claims import Claimed, Family
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,37 @@ def plan(rows: Iterable[Claimed]) -> tuple[Fetch, ...]:
     for row in rows:
         by_key.setdefault(row.key, []).append(row)
     return tuple(Fetch(key, _cause(asking), tuple(asking)) for key, asking in by_key.items())
+
+
+def affordable(
+    rows: Sequence[Claimed], known: Set[Key], calls: int | None
+) -> tuple[tuple[Claimed, ...], int]:
+    """As many of the rows, from the first on, as so many calls can read, and what they cost.
+
+    A record costs one call, and one each for the parents it is known to hang on that nobody has
+    seen. The first row is taken in any case: it may cost more than a budget ever holds.
+    """
+    needed: set[Key] = set()
+    for number, row in enumerate(rows):
+        more = needed | {row.key} | (set(row.hinted_parents) - known)
+        if number and calls is not None and len(more) > calls:
+            return tuple(rows[:number]), len(needed)
+        needed = more
+    return tuple(rows), len(needed)
+
+
+def families(rows: Iterable[Claimed], list_from: int) -> tuple[Family, ...]:
+    """Where one list by parent may save so many reads or more (rule 10); 0: nowhere."""
+    members: dict[tuple[Kind, Key], set[Key]] = {}
+    for row in rows:
+        if row.hinted_parents:
+            parent = row.hinted_parents[-1]  # the case of a follow-up, else the customer
+            members.setdefault((row.key.kind, parent), set()).add(row.key)
+    return tuple(
+        Family(kind, parent, frozenset(keys))
+        for (kind, parent), keys in members.items()
+        if 0 < list_from <= len(keys)
+    )
 
 
 def missing_parents(

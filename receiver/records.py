@@ -1,7 +1,7 @@
 """The CRM API's XML: pure, a record's key to a request, a reply's bytes to a record (hop 7).
 
 In: bytes from outside, in whatever encoding they declare. Out: a CrmRecord, or None where the
-reply says without an error that there is none.
+reply says without an error that there is none; from a list, the records that can be read.
 
     BadReply(reason)               not a reply of the CRM API, or not to what was asked
       ApiErrorReply(code, text)    a reply that says an error
@@ -56,9 +56,18 @@ class Credentials:
 
 def get_request(key: Key, credentials: Credentials) -> bytes:
     """The XML that asks for one record: a whole WAPI document, or the bare COMMAND with a key."""
-    object_name, number_tag = OBJECTS[key.kind]
-    command = etree.Element("COMMAND", OBJECT=object_name, ACTION="GET")
-    etree.SubElement(command, number_tag).text = key.id
+    return _request(key.kind, key, credentials)
+
+
+def list_request(kind: Kind, parent: Key, credentials: Credentials) -> bytes:
+    """The XML that asks for all records of a kind that hang on a parent."""
+    return _request(kind, parent, credentials)
+
+
+def _request(kind: Kind, named: Key, credentials: Credentials) -> bytes:
+    """A GET of one kind, filtered by the number of one record."""
+    command = etree.Element("COMMAND", OBJECT=OBJECTS[kind][0], ACTION="GET")
+    etree.SubElement(command, OBJECTS[named.kind][1]).text = named.id
     if credentials.api_key:
         return etree.tostring(command)
     root = etree.Element("WAPI")
@@ -74,16 +83,37 @@ def read_reply(key: Key, reply: bytes) -> CrmRecord | None:
 
     Raises BadReply; a reply without a REPLY element never means "not found".
     """
-    answer = _find_reply(reply)
-    status, code = answer.get("STATUS", ""), answer.get("ERROR_CODE", "")
-    if status.strip() != "0" or code.strip() not in ("", "0"):
-        raise ApiErrorReply(code.strip() or status, answer.get("ERROR_STR", "").strip())
-    items = [child for child in answer if _tag(child) == "ITEM"]
+    items = _items(reply)
     if not items:
         return None
     if len(items) > 1:
         raise BadReply(f"The reply holds {len(items)} records where one was asked for.")
     return _record(key, items[0])
+
+
+def read_list(kind: Kind, reply: bytes) -> list[CrmRecord]:
+    """The records of a list that can be read; one that cannot, or is there twice, is left out.
+
+    What is not in a list is not gone: the reply may be capped or cut, the record may have moved
+    (rule 10). Raises BadReply where there is no list.
+    """
+    records: dict[Key, list[CrmRecord]] = {}
+    for item in _items(reply):
+        try:
+            fields = _fields(item, f"a {kind} of the list")
+        except BadReply:
+            continue
+        key = Key(kind, fields.get(OBJECTS[kind][1], ""))
+        records.setdefault(key, []).append(CrmRecord(key, fields))
+    return [found[0] for found in records.values() if len(found) == 1]
+
+
+def _items(reply: bytes) -> list[etree._Element]:
+    answer = _find_reply(reply)
+    status, code = answer.get("STATUS", ""), answer.get("ERROR_CODE", "")
+    if status.strip() != "0" or code.strip() not in ("", "0"):
+        raise ApiErrorReply(code.strip() or status, answer.get("ERROR_STR", "").strip())
+    return [child for child in answer if _tag(child) == "ITEM"]
 
 
 def _find_reply(reply: bytes) -> etree._Element:
@@ -113,15 +143,20 @@ def _find_reply(reply: bytes) -> etree._Element:
     return found
 
 
-def _record(key: Key, item: etree._Element) -> CrmRecord:
+def _fields(item: etree._Element, of: str) -> dict[str, str]:
     fields: dict[str, str] = {}
     for child in item:
         tag = _tag(child)
         if len(child):
-            raise BadReply(f"The field {tag} of {key} holds further elements.")
+            raise BadReply(f"The field {tag} of {of} holds further elements.")
         if tag in fields:
-            raise BadReply(f"The field {tag} of {key} is there twice.")
+            raise BadReply(f"The field {tag} of {of} is there twice.")
         fields[tag] = child.text or ""
+    return fields
+
+
+def _record(key: Key, item: etree._Element) -> CrmRecord:
+    fields = _fields(item, str(key))
     answered = fields.get(OBJECTS[key.kind][1], "")
     if answered != key.id:
         raise BadReply(f"{key} was asked for, the reply holds {answered or 'no number'}.")

@@ -59,6 +59,21 @@ class Settings(BaseSettings):
         "for which a record not found is doubted at least; set it longer than the CRM API can "
         "answer with old data. 0: no such read.",
     )
+    circuit_after: int = Field(
+        5,
+        ge=1,
+        description="CRM API calls for different records that fail in a row before the workers "
+        "stop calling and only probe.",
+    )
+    api_calls_per_s: float = Field(
+        0.0, ge=0, description="CRM API calls per second of all workers together. 0: no limit."
+    )
+    list_from: int = Field(
+        3,
+        ge=0,
+        description="Records of one case or customer, claimed together, from which one list is "
+        "asked for instead of each record. 0: never.",
+    )
     batch_size: int = Field(100, ge=1, le=1000, description="Triggers claimed at once.")
     max_attempts: int = Field(8, ge=1, description="Failures of one record until it is dead.")
     web_threads: int = Field(16, ge=1, le=256, description="Requests answered at the same time.")

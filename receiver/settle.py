@@ -28,16 +28,17 @@ from external_crm.rows import (
     Read,
     Verdict,
 )
-from receiver import inbox, settle_reads
+from receiver import gate, inbox, settle_reads
 from receiver.answers import Answer, Fetched
 from receiver.backoff import Schedule, delay_s
 from receiver.claims import Claimed
-from receiver.crm_api import BadAnswer, CrmApiError, Refused, Temporary
+from receiver.crm_api import BadAnswer, CrmApiError, NotAsked, Refused, Temporary
+from receiver.gate import Limits
 from receiver.plan import Fetch, hinted_parents
 
 log = structlog.get_logger()
 
-CREDENTIALS, TOMBSTONES = "credentials", "tombstones"  # names of holds
+TOMBSTONES = "tombstones"  # name of a hold
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,17 @@ class WorkerOptions:
     schedule: Schedule
     batch_size: int = 100
     max_attempts: int = 8
+    list_from: int = 0  # rule 10: records of one parent that a list is asked for; 0: never
     settle_after_s: float = 0.0  # rule 11; 0: no settle reads
+    limits: Limits = field(default_factory=Limits)
     policy: Policy = field(default_factory=Policy)
+
+    @property
+    def longest_wait_s(self) -> float:
+        """No row is ever due farther away than this, but for a Retry-After."""
+        schedule = self.schedule
+        waits = (schedule.retry_longest_s, schedule.lease_s, schedule.probe_after_s)
+        return max(*waits, self.policy.recheck_after_s, self.settle_after_s)
 
 
 @dataclass(frozen=True)
@@ -80,7 +90,6 @@ class Settlement:
 
     def settle(self) -> list[Finished]:
         """Apply what was read, then settle every claimed row; those that are done now."""
-        self._note_refusals()
         answered = [fetch for fetch in self.fetched.fetches if not self._answer(fetch).error]
         reads = tuple(self._as_read(fetch) for fetch in answered)
         deletes = [
@@ -100,14 +109,30 @@ class Settlement:
         self._enqueue_settle_reads(applied)
         finished = self._settle_rows(applied)
         self._note_tombstones(applied)
+        self.note_calls()
         return finished
+
+    def note_calls(self) -> None:
+        """Keep what the reads say of the API, once for a whole claim."""
+        if self.fetched.calls is not None:
+            gate.note(
+                self.session,
+                self.fetched.claim,
+                self.fetched.calls,
+                self.now,
+                self.options.limits,
+                self.options.schedule.probe_after_s,
+            )
 
     def fail(self, row: Claimed, error: CrmApiError) -> None:
         """The error decides: wait for the credentials, wait for the API, or nearer to dead."""
         text = str(error)
+        if isinstance(error, NotAsked):
+            inbox.put_back(self.session, [row.id], self.ticket, self.now, note=text)
+            return
         if isinstance(error, Refused):
-            due_at = self._after(self.options.schedule.refused_hold_s)
-            inbox.put_back(self.session, [row.id], self.ticket, due_at, note=text)
+            due_at = self._after(self.options.schedule.probe_after_s)
+            inbox.postpone(self.session, row, self.ticket, due_at, text)
         elif isinstance(error, BadAnswer):
             if row.attempts + 1 >= self.options.max_attempts:
                 inbox.bury(self.session, row, self.ticket, text, error.reply, self.now)
@@ -225,16 +250,6 @@ class Settlement:
         return settle_reads.Touch(fetch.key, account_id, case_id, sent_at, fetch.cause.id)
 
     # --- holds ----------------------------------------------------------------------------------
-
-    def _note_refusals(self) -> None:
-        errors = [answer.error for answer in self.fetched.answers.values()]
-        refused = next((error for error in errors if isinstance(error, Refused)), None)
-        if refused is not None:
-            until = self._after(self.options.schedule.refused_hold_s)
-            if inbox.hold(self.session, CREDENTIALS, str(refused), self.now, until):
-                log.error("refused", reason=str(refused), next_probe_at=until.isoformat())
-        elif any(error is None for error in errors) and inbox.resume(self.session, CREDENTIALS):
-            log.info("accepted", reason="The CRM API accepts our credentials again.")
 
     def _note_tombstones(self, applied: Applied) -> None:
         if any(verdict.outcome is Outcome.HELD for verdict in applied.verdicts.values()):

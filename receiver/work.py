@@ -21,6 +21,7 @@ from receiver.app import open_engine
 from receiver.backoff import SCHEDULES, delay_s
 from receiver.clock import SystemClock
 from receiver.crm_api import CrmApi
+from receiver.gate import Limits
 from receiver.records import Credentials
 from receiver.settings import Settings
 from receiver.settle import WorkerOptions
@@ -45,7 +46,9 @@ def run(settings: Settings) -> None:
             schedule=schedule,
             batch_size=settings.batch_size,
             max_attempts=settings.max_attempts,
+            list_from=settings.list_from,
             settle_after_s=settings.settle_after_s,
+            limits=limits(settings),
             # Where answers may be old, a not-found may be, too.
             policy=Policy(recheck_after_s=max(schedule.recheck_after_s, settings.settle_after_s)),
         )
@@ -73,6 +76,11 @@ def run(settings: Settings) -> None:
                 stop.wait(schedule.poll_s)
     transport.close()
     engine.dispose()
+
+
+def limits(settings: Settings) -> Limits:
+    """How hard all workers of these settings may call the CRM API."""
+    return Limits(settings.circuit_after, settings.api_calls_per_s)
 
 
 @contextmanager

@@ -9,8 +9,10 @@ a new ticket; killed inside apply: its transaction never happened.
 import random
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Protocol, TypeVar
 
 import structlog
 from sqlalchemy import Engine
@@ -19,22 +21,36 @@ from sqlalchemy.orm import Session
 
 from external_crm.db import first_line, read_session, session_factory
 from external_crm.rows import RANK, Key
-from receiver import failpoints, inbox
+from receiver import failpoints, gate, inbox
 from receiver.answers import Answer, Fetched, only, with_error
 from receiver.backoff import delay_s
-from receiver.claims import Claim
+from receiver.calls import Calls
+from receiver.claims import Claim, Family
 from receiver.clock import Clock
 from receiver.crm_api import BadAnswer, CrmApiError, RecordSource
 from receiver.mapping import UnmappableRecord, to_row
-from receiver.models import Hold
-from receiver.plan import Fetch, missing_parents, plan
-from receiver.settle import CREDENTIALS, Settlement, WorkerOptions
+from receiver.plan import Fetch, families, missing_parents, plan
+from receiver.records import CrmRecord
+from receiver.settle import Settlement, WorkerOptions
 
 log = structlog.get_logger()
 
-MapFetches = Callable[[Callable[[Fetch], Answer], Iterable[Fetch]], Iterable[Answer]]
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+class MapFetches(Protocol):
+    """As the builtin `map`, or the `map` of a pool of threads."""
+
+    def __call__(self, read: Callable[[A], B], what: Iterable[A], /) -> Iterable[B]:
+        """The results, in the order of what was asked for."""
+
+
 # While the returned context is entered, the given function is called every so often.
 Meanwhile = Callable[[Callable[[], None]], AbstractContextManager[None]]
+
+
+CLOCK_STEP = timedelta(seconds=10)
 
 
 class Worker:
@@ -58,6 +74,7 @@ class Worker:
         self._options = options
         self._map = map_fetches
         self._meanwhile = meanwhile
+        self._claimed_at: datetime | None = None
 
     def run_once(self) -> int:
         """Claim, fetch and apply once; how many rows were claimed."""
@@ -76,18 +93,24 @@ class Worker:
     def claim(self, now: datetime) -> Claim | None:
         """Rows that are due, leased under a new ticket (T5), or None.
 
-        While the API refuses our credentials nothing is claimed, but for one row as a probe
-        each time the hold's waiting time is over.
+        While the API is down or refuses our credentials nothing is claimed, but for one row as
+        a probe each time the waiting time is over; and never more than the budget allows.
         """
+        self._mind_the_clock(now)
+        options = self._options
         with read_session(self._engine) as session:
-            hold = session.get(Hold, CREDENTIALS)
-            if hold is not None and hold.until is not None and hold.until > now:
+            if not gate.is_open(session, now) or not inbox.is_due(session, now):
                 return None
-            if not inbox.is_due(session, now):
-                return None
-        limit = 1 if hold is not None else self._options.batch_size
         with self._sessions.begin() as session:
-            claim = inbox.claim(session, now, limit, self._options.schedule.lease_s)
+            leave = gate.leave(session, now, options.limits, options.schedule.probe_after_s)
+            if leave is None:
+                return None
+            lease_s = options.schedule.lease_s
+            claim = inbox.claim(session, now, options.batch_size, lease_s, leave)
+            if claim is not None:
+                gate.take(session, claim, options.limits)
+                listed = families(claim.rows, options.list_from)
+                claim = replace(claim, families=inbox.without_large(session, listed))
             failpoints.reach("T5-before")
         failpoints.reach("T5-after")
         if claim is not None:
@@ -97,18 +120,25 @@ class Worker:
     def fetch(self, claim: Claim) -> Fetched:
         """The records of a claim, and the parents that nobody has seen yet, in the same pass.
 
-        No transaction is open while this is on the network.
+        What a list by parent holds is not read again; what it does not hold is read by itself,
+        as if there had been no list (rule 10). No transaction is open while this is on the
+        network.
         """
         fetches = plan(claim.rows)
+        calls = Calls(self._options.limits.circuit_after)
         answers: dict[Key, Answer] = {}
+        for listed in self._map(partial(self._list_one, calls), claim.families):
+            answers |= listed
         todo = fetches
         while todo:
-            answers |= zip((f.key for f in todo), self._map(self._fetch_one, todo), strict=True)
+            unread = [fetch for fetch in todo if fetch.key not in answers]
+            answered = self._map(partial(self._fetch_one, calls), unread)
+            answers |= zip((fetch.key for fetch in unread), answered, strict=True)
             read = [(f, answers[f.key].row) for f in todo if answers[f.key].error is None]
             todo = missing_parents(read, claim.known, answers.keys())
             fetches += todo
         log.info("fetched", ticket=claim.ticket, records=[str(key) for key in answers])
-        return Fetched(claim, fetches, answers)
+        return Fetched(claim, fetches, answers, calls)
 
     def extend(self, claim: Claim) -> None:
         """Keep the rows of a claim whose batch takes long (rule 5)."""
@@ -128,6 +158,9 @@ class Worker:
             return
         except StatementError as error:
             _raise_unless_refused(error)
+        if fetched.calls is not None:
+            with self._sessions.begin() as session:
+                self._settlement(session, fetched, now).note_calls()
         for fetch in sorted(fetched.fetches, key=lambda fetch: RANK[fetch.key.kind]):
             try:
                 self._apply_together(only(fetched, fetch), now)
@@ -149,18 +182,46 @@ class Worker:
 
     # --- one fetch ------------------------------------------------------------------------------
 
-    def _fetch_one(self, fetch: Fetch) -> Answer:
+    def _fetch_one(self, calls: Calls, fetch: Fetch) -> Answer:
         sent_at = self._clock.now()
         try:
-            record = self._source.get(fetch.key)
+            record = calls.ask(fetch.key, partial(self._source.get, fetch.key))
         except CrmApiError as error:
             return Answer(sent_at, error=error)
-        if record is None:
-            return Answer(sent_at)
+        return Answer(sent_at) if record is None else self._answer(sent_at, record)
+
+    def _list_one(self, calls: Calls, family: Family) -> dict[Key, Answer]:
+        """The answers that a list holds; none where it failed: single reads will say why."""
+        sent_at = self._clock.now()
+        read = partial(self._source.children, family.kind, family.parent)
+        try:
+            records = calls.ask(family.parent, read)
+        except CrmApiError as error:
+            log.warning("not listed", parent=str(family.parent), reason=str(error))
+            return {}
+        return {r.key: self._answer(sent_at, r) for r in records if r.key in family.keys}
+
+    def _answer(self, sent_at: datetime, record: CrmRecord) -> Answer:
         try:
             return Answer(sent_at, to_row(record))
         except UnmappableRecord as error:
             return Answer(sent_at, error=BadAnswer(str(error), repr(dict(record.fields))[:2000]))
+
+    def _mind_the_clock(self, now: datetime) -> None:
+        """At the first claim, and after a clock that stepped back: nothing waits for the old one.
+
+        Numbers order the reads, not instants, so no more than waiting times is at stake.
+        """
+        before, self._claimed_at = self._claimed_at, now
+        if before is not None and now >= before - CLOCK_STEP:
+            return
+        if before is not None:
+            log.warning("clock stepped back", by_s=round((before - now).total_seconds(), 1))
+        options = self._options
+        with self._sessions.begin() as session:
+            inbox.clock_stepped_back(session, now, options.longest_wait_s)
+            if before is not None:
+                gate.clock_stepped_back(session, now, options.schedule.probe_after_s)
 
     def _settlement(self, session: Session, fetched: Fetched, now: datetime) -> Settlement:
         return Settlement(session, fetched, now, self._options, self._rng)

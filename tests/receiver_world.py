@@ -31,7 +31,7 @@ SCHEDULE = Schedule(
     retry_first_s=1.0,
     retry_longest_s=60.0,
     recheck_after_s=30.0,
-    refused_hold_s=30.0,
+    probe_after_s=30.0,
     poll_s=0.1,
     lease_s=20.0,
 )
@@ -60,6 +60,8 @@ class LocalCrm:
     records: dict[Key, dict[str, str]] = field(default_factory=dict)
     errors: dict[Key, CrmApiError] = field(default_factory=dict)
     stale: dict[Key, dict[str, str] | None] = field(default_factory=dict)
+    lists: list[tuple[Kind, Key]] = field(default_factory=list)
+    list_cap: int | None = None
     reads: list[Key] = field(default_factory=list)
 
     def put(self, kind: Kind, number: str, **fields: str) -> Key:
@@ -80,6 +82,19 @@ class LocalCrm:
             raise self.errors[key]
         fields = self.stale[key] if key in self.stale else self.records.get(key)
         return CrmRecord(key, dict(fields)) if fields is not None else None
+
+    def children(self, kind: Kind, parent: Key) -> list[CrmRecord]:
+        """As RecordSource has it; no more than `list_cap` of them."""
+        self.lists.append((kind, parent))
+        if parent in self.errors:
+            raise self.errors[parent]
+        tag = OBJECTS[parent.kind][1]
+        found = [
+            CrmRecord(key, dict(self.stale.get(key) or fields))
+            for key, fields in self.records.items()
+            if key.kind is kind and fields.get(tag) == parent.id
+        ]
+        return found[: self.list_cap]
 
 
 @dataclass

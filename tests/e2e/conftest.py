@@ -169,7 +169,7 @@ def loop(receiver_web: ReceiverWeb, sim_settings: Settings) -> Iterator[Loop]:
             CrmApi(transport, simulator.url, credentials),
             clock,
             Random(7),
-            WorkerOptions(schedule, policy=Policy(recheck_after_s=30)),
+            WorkerOptions(schedule, list_from=2, policy=Policy(recheck_after_s=30)),
         )
         yield Loop(simulator, browser, receiver_web.engine, worker, clock)
         transport.close()

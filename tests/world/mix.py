@@ -23,6 +23,7 @@ class Mix:
     api_down: float = _fault()
     bad_reply: float = _fault()
     refused: float = _fault()  # our credentials, for one read
+    capped_list: float = _fault()  # a list by parent that leaves some records out
     stale_read: float = _fault()  # the record as it was up to STALE_S ago
     change_during_read: float = _fault()
     # of processes
@@ -40,6 +41,8 @@ class Mix:
     most_records: int = 40
     batch_size: int = 4
     tombstone_limit: int = 10
+    list_from: int = 0  # records of one parent in a batch that a list is asked for; 0: never
+    calls_per_s: float = 0.0  # budget of all workers; 0: none
     max_attempts: int = 10_000  # a schedule that runs out is a promise of its own
 
     @classmethod
@@ -56,6 +59,8 @@ class Mix:
             most_records=rng.choice((3, 8, 40)),
             batch_size=rng.choice((1, 4, 20)),
             tombstone_limit=rng.choice((1, 10)),
+            list_from=rng.choice((0, 1, 2)),
+            calls_per_s=rng.choice((0.0, 0.0, 2.0)),
         )
 
 

@@ -110,6 +110,18 @@ def delete_trigger_is_believed(patch: Patch) -> None:
     patch.setattr(worker.Worker, "fetch", fetch)
 
 
+def absence_in_a_list_is_deletion(patch: Patch) -> None:
+    """What a list by parent does not hold is taken for not found."""
+    real = worker.Worker._list_one
+
+    def list_one(self: Any, calls: Any, family: Any) -> dict[Key, Answer]:
+        listed = real(self, calls, family)
+        sent_at = self._clock.now()
+        return {key: Answer(sent_at) for key in family.keys} | listed if listed else listed
+
+    patch.setattr(worker.Worker, "_list_one", list_one)
+
+
 def not_found_is_believed_at_once(patch: Patch) -> None:
     """The first not-found writes the tombstone."""
     patch.setattr(apply, "believed_from", lambda first, _last_trigger, _recheck_after_s: first)
@@ -185,6 +197,9 @@ MUTATIONS = {
     "children_go_with_their_parent": Mutation(children_go_with_their_parent, FAMILIES, 0),
     "delete_trigger_is_believed": Mutation(
         delete_trigger_is_believed, Mix(forged_trigger=0.5), 1
+    ),
+    "absence_in_a_list_is_deletion": Mutation(
+        absence_in_a_list_is_deletion, replace(FAMILIES, list_from=1, capped_list=0.3), 0
     ),
     "not_found_is_believed_at_once": Mutation(
         not_found_is_believed_at_once, Mix(stale_read=0.6, creating=0.5), 0

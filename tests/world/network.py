@@ -48,6 +48,7 @@ class Network:
     late: list[tuple[str, int]] = field(default_factory=list)  # requests still under way
     stale: list[set[Key]] = field(default_factory=list)  # of each fetch under way, the innermost last
     reading: list[Key] = field(default_factory=list)
+    lists: int = 0
 
     # --- triggers -------------------------------------------------------------------------------
 
@@ -113,22 +114,50 @@ class Network:
 
     def get(self, key: Key) -> CrmRecord | None:
         """A read of the CRM API, as RecordSource has it."""
+        self._may_fail()
+        answer = self._look_up(key)
+        if self._is_changed_meanwhile(key):
+            answer = self._look_up(key)
+        return answer
+
+    def children(self, kind: RowKind, parent: Key) -> list[CrmRecord]:
+        """A list of the CRM API by parent, as RecordSource has it."""
+        self._may_fail()
+        self._is_changed_meanwhile(parent)
+        column = "casenum" if parent.kind is RowKind.CASE else "accountnum"
+        found = []
+        for key, versions in list(self.truth.versions.items()):
+            if key.kind is not kind or not any(
+                v.data is not None and v.data[column] == parent.id for v in versions
+            ):
+                continue
+            record = self._look_up(key)
+            if record is None or record.fields[column.upper()] != parent.id:
+                self.stale[-1].discard(key)  # it is not in this list, however old that is
+            elif not self.fault("capped_list"):
+                found.append(record)
+        self.lists += 1
+        return found
+
+    def _may_fail(self) -> None:
         if self.fault("api_down"):
             raise Temporary("The CRM API answered with HTTP 503.")
         if self.fault("bad_reply"):
             raise BadAnswer("The reply ends in the middle.", "<WAPI><REPLY>")
         if self.fault("refused"):
             raise Refused("The CRM API answered with HTTP 403.")
-        answer = self._look_up(key)
-        if len(self.reading) < 2 and self.fault("change_during_read"):
-            # Before the answer is made, or while it is on its way back.
-            late = self.rng.random() < 0.5
-            self.reading.append(key)
-            for _ in range(self.rng.randint(1, 3)):
-                self.step()
-            self.reading.pop()
-            answer = answer if late else self._look_up(key)
-        return answer
+
+    def _is_changed_meanwhile(self, key: Key) -> bool:
+        """Let other things happen during a read; whether before its answer is made, or else while
+        that is on its way back.
+        """
+        if len(self.reading) >= 2 or not self.fault("change_during_read"):
+            return False
+        self.reading.append(key)
+        for _ in range(self.rng.randint(1, 3)):
+            self.step()
+        self.reading.pop()
+        return self.rng.random() < 0.5
 
     def _look_up(self, key: Key) -> CrmRecord | None:
         now = self.truth.read(key)

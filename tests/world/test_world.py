@@ -30,6 +30,7 @@ HAPPENS |= {
     "edit taken back",
     "record moved",
     "parent deleted",
+    "lists by parent",
     "tombstones stopped",
 }
 

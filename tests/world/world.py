@@ -28,6 +28,7 @@ from receiver.answers import Fetched
 from receiver.app import create_app
 from receiver.backoff import Schedule
 from receiver.claims import Claim
+from receiver.gate import Limits
 from receiver.models import Hold, InboxTrigger, State
 from receiver.settings import Settings
 from receiver.settle import TOMBSTONES, WorkerOptions
@@ -227,6 +228,7 @@ class World:
             hand.is_reading = False
             self.network.stale.pop()
         hand.stale = stale
+        self.fired["lists by parent"] = self.network.lists
         self.fired["stale answers that differ"] += bool(stale)
         return fetched
 
@@ -268,7 +270,8 @@ class World:
             else:
                 self.clock.advance(max(due - self.clock.now(), timedelta()))
                 self._begin_calls()
-                self._work(self.rng.choice(self.hands))
+                if not self._work(self.rng.choice(self.hands)):
+                    self.clock.advance(timedelta(seconds=0.5))  # the budget fills up
         raise Violation("It never comes to rest.")
 
     def _play_operator(self) -> None:
@@ -284,7 +287,6 @@ class World:
     def _next_due(self) -> datetime | None:
         """The next instant at which there is something to do; None when all is done."""
         self._play_operator()
-        now = self.clock.now()
         with read_session(self.local) as session:
             sent = session.execute(
                 select(Delivery.next_attempt_at, Delivery.leased_until).where(
@@ -297,11 +299,9 @@ class World:
             held_until = session.scalar(select(func.max(Hold.until)))
         instants = [max(due, leased or due) for due, leased in sent]
         if received is not None:
-            # While the API refuses us, what is due waits for the next probe.
+            # While the API is down or refuses us, what is due waits for the next probe.
             instants.append(max(received, held_until or received))
-        if not instants:
-            return None
-        return max(min(instants), now + timedelta(milliseconds=1) if min(instants) < now else now)
+        return min(instants, default=None)
 
     # --- parts ----------------------------------------------------------------------------------
 
@@ -321,6 +321,8 @@ class World:
             SCHEDULE,
             batch_size=self.mix.batch_size,
             max_attempts=self.mix.max_attempts,
+            list_from=self.mix.list_from,
+            limits=Limits(calls_per_s=self.mix.calls_per_s),
             settle_after_s=SETTLE_S if self.mix.stale_read else 0.0,
             policy=Policy(RECHECK_S, self.mix.tombstone_limit),
         )

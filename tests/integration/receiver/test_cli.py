@@ -151,8 +151,8 @@ def test_help_names_every_setting_with_its_default(database: Path) -> None:
 def test_status_counts_and_names_what_is_on_hold(database: Path) -> None:
     with sqlite3.connect(database) as connection:
         connection.execute(
-            "INSERT INTO receiver_holds VALUES ('tombstones', '2026-03-02T09:00:00.000000+00:00',"
-            " NULL, 'Too many records vanished.')"
+            "INSERT INTO receiver_holds (name, since, reason) VALUES"
+            " ('tombstones', '2026-03-02T09:00:00.000000+00:00', 'Too many records vanished.')"
         )
     connection.close()
     done = run(database, "status")

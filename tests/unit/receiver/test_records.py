@@ -7,7 +7,15 @@ from lxml import etree
 
 from external_crm.rows import Key, Kind
 from receiver.mapping import UnmappableRecord, to_row
-from receiver.records import ApiErrorReply, BadReply, Credentials, get_request, read_reply
+from receiver.records import (
+    ApiErrorReply,
+    BadReply,
+    Credentials,
+    get_request,
+    list_request,
+    read_list,
+    read_reply,
+)
 
 CASE = Key(Kind.CASE, "10000052")
 HEAD = b'<?xml version="1.0" encoding="ISO-8859-1"?>'
@@ -118,3 +126,26 @@ def test_a_case_without_a_customer_is_said() -> None:
 def test_requests_parse_as_xml() -> None:
     root = etree.fromstring(get_request(CASE, Credentials("a", "b", "c")))
     assert [child.tag for child in root] == ["TENANT", "USERNAME", "PASSWORD", "COMMAND"]
+
+
+def test_a_list_holds_what_can_be_read_of_it() -> None:
+    reply = b"""<WAPI><REPLY STATUS="0" ERROR_STR="" ERROR_CODE="0">
+      <ITEM><FOLLOWUPNUM>1</FOLLOWUPNUM><BODY>good</BODY></ITEM>
+      <ITEM><FOLLOWUPNUM>2</FOLLOWUPNUM><BODY><B>nested</B></BODY></ITEM>
+      <ITEM><FOLLOWUPNUM>3</FOLLOWUPNUM></ITEM><ITEM><FOLLOWUPNUM>3</FOLLOWUPNUM></ITEM>
+    </REPLY></WAPI>"""
+    records = read_list(Kind.FOLLOWUP, reply)
+    assert [(r.key.id, r.fields.get("BODY")) for r in records] == [("1", "good")]
+
+
+def test_a_list_request_names_the_parent() -> None:
+    request = list_request(Kind.FOLLOWUP, Key(Kind.CASE, "C1"), Credentials("t", api_key="k"))
+    assert request == b'<COMMAND OBJECT="Followup" ACTION="GET"><CASENUM>C1</CASENUM></COMMAND>'
+
+
+@pytest.mark.parametrize(
+    "reply", [b"", b"<WAPI/>", b"<html/>", b"<WAPI><REPLY STATUS='-1'/></WAPI>"]
+)
+def test_what_is_no_list_is_said(reply: bytes) -> None:
+    with pytest.raises(BadReply):
+        read_list(Kind.CASE, reply)
