@@ -23,11 +23,7 @@ from external_crm.db import (
     session_factory,
 )
 from external_crm.rows import Kind
-<<<<<<< HEAD
-from receiver import failpoints, inbox, logs, supervisor, web, work
-=======
-from receiver import gate, inbox, logs, supervisor, web, work
->>>>>>> policy
+from receiver import failpoints, gate, inbox, logs, supervisor, web, work
 from receiver.app import open_engine
 from receiver.db import MIGRATIONS
 from receiver.endpoint import PATH

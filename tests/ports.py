@@ -9,12 +9,13 @@ def free_port_base() -> int:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             base = int(probe.getsockname()[1])
-        if base < 65533 and _are_free(base):
+        if base < 65533 and are_free(base):
             return base
     raise AssertionError("No three free ports in a row were found.")
 
 
-def _are_free(base: int) -> bool:
+def are_free(base: int) -> bool:
+    """Whether all three ports from this one on can be bound."""
     try:
         for port in (base, base + 1, base + 2):
             with socket.socket() as probe:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.ports import free_port_base
+from tests.ports import are_free, free_port_base
 
 ROOT = Path(__file__).parents[2]
 DEMO = str(ROOT / "scripts" / "demo")
@@ -114,7 +114,7 @@ def test_a_demo_that_is_interrupted_leaves_no_process(
     assert "Traceback" not in rest
     _assert_all_gone(output + rest)
     _assert_nothing_mentions(tmp_path)
-    assert _are_free(base)
+    assert are_free(base)
 
 
 def test_a_simulator_that_is_killed_ends_the_demo_with_a_sentence(tmp_path: Path) -> None:
@@ -224,5 +224,7 @@ def _environment(process: Path) -> bytes:
         return (process / "environ").read_bytes()
     except OSError:  # gone, or somebody else's
         return b""
+
+
 def _open(path: Path) -> closing[sqlite3.Connection]:
     return closing(sqlite3.connect(path))

@@ -148,9 +148,7 @@ class Checks:
 
     def compare(self) -> None:
         """Field by field: every live record outside as it is inside, and nothing else."""
-        expected = {
-            key: to_row(as_crm_record(key, data)) for key, data in self.truth.alive.items()
-        }
+        expected = {key: to_row(as_crm_record(key, data)) for key, data in self.truth.alive.items()}
         found = self._rows_outside()
         if found.keys() != expected.keys():
             missing = sorted(map(str, expected.keys() - found.keys()))

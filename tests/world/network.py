@@ -46,7 +46,9 @@ class Network:
     fault: Callable[[str], bool]
     step: Callable[[], None]  # something else happens meanwhile
     late: list[tuple[str, int]] = field(default_factory=list)  # requests still under way
-    stale: list[set[Key]] = field(default_factory=list)  # of each fetch under way, the innermost last
+    stale: list[set[Key]] = field(
+        default_factory=list
+    )  # of each fetch under way, the innermost last
     reading: list[Key] = field(default_factory=list)
     lists: int = 0
 
