@@ -124,7 +124,10 @@ def session_factory(engine: Engine) -> sessionmaker[Session]:
 
 def read_session(engine: Engine) -> Session:
     """A session for pages and look-ups, which blocks no writer."""
-    return Session(engine.execution_options(read_only=True), expire_on_commit=False)
+    session = Session(engine, expire_on_commit=False)
+    # Said to the connection, not the engine: an engine with options of its own is slow to make.
+    session.connection(execution_options={"read_only": True})
+    return session
 
 
 class Migrations:

@@ -24,7 +24,17 @@ from external_crm.db import (
     session_factory,
 )
 from external_crm.rows import Kind
-from receiver import doctor_cli, gate, inbox, logs, repair_cli, supervisor, web, work
+from receiver import (
+    doctor_cli,
+    failpoints,
+    gate,
+    inbox,
+    logs,
+    repair_cli,
+    supervisor,
+    web,
+    work,
+)
 from receiver.app import open_engine
 from receiver.db import MIGRATIONS
 from receiver.endpoint import PATH
@@ -209,4 +219,5 @@ def _check_base(base: str) -> None:
 def _run(command: Callable[[Settings], None]) -> None:
     settings = Settings.load()
     logs.configure(settings.log_format)
+    failpoints.arm(settings.failpoint)
     command(settings)

@@ -16,7 +16,7 @@ from flask import Blueprint, Response, current_app, request
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-from receiver import inbox
+from receiver import failpoints, inbox
 from receiver.clock import Clock
 from receiver.trigger import BadTrigger, parse
 
@@ -67,6 +67,8 @@ def receive(secret: str, box: str = "") -> Response:
     try:
         with ingest.sessions.begin() as session:
             row_id = inbox.store(session, trigger, now)
+            failpoints.reach("T4-before")
+        failpoints.reach("T4-after")
     except SQLAlchemyError as error:
         log.error("store unavailable", reason=type(error).__name__)
         return answer(503, "The trigger cannot be stored now. Call again.", **{"Retry-After": "1"})

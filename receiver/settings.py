@@ -7,8 +7,10 @@ import re
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from receiver import failpoints
 
 PREFIX = "CRM_RECEIVER_"
 
@@ -86,6 +88,16 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = Field(
         "console", description="How events are written: console or json."
     )
+    failpoint: str = Field(
+        "",
+        description="For crash tests: kill the process at T4-before, T6-after:3 (the third time).",
+    )
+
+    @field_validator("failpoint")
+    @classmethod
+    def _is_failpoint(cls, text: str) -> str:
+        failpoints.parse(text)
+        return text
 
     @classmethod
     def load(cls) -> Self:

@@ -24,7 +24,7 @@ from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
-from receiver import logs
+from receiver import failpoints, logs
 from receiver.app import create_app, open_engine
 from receiver.settings import Misconfigured, Settings
 
@@ -105,6 +105,7 @@ def _load(settings: Settings) -> Callable[..., Any]:
     """In granian's child: an engine, pools and locks of its own."""
     die_with_parent()
     logs.configure(settings.log_format)
+    failpoints.arm(settings.failpoint)
     return create_app(settings, open_engine(settings))
 
 

@@ -29,7 +29,7 @@ from external_crm.db import (
 )
 from external_crm.rows import RANK, Key
 from external_crm.sink import Sink
-from receiver import gate, inbox
+from receiver import failpoints, gate, inbox
 from receiver.answers import Answer, Fetched, only, with_error
 from receiver.backoff import delay_s
 from receiver.calls import Calls
@@ -122,6 +122,8 @@ class Worker:
                 gate.take(session, claim, options.limits)
                 listed = families(claim.rows, options.list_from)
                 claim = replace(claim, families=inbox.without_large(session, listed))
+            failpoints.reach("T5-before")
+        failpoints.reach("T5-after")
         if claim is not None:
             log.info("claimed", ticket=claim.ticket, rows=[row.id for row in claim.rows])
         return claim
@@ -187,6 +189,7 @@ class Worker:
             if self._sink is None
             else self._apply_then_finish(self._sink, fetched, now)
         )
+        failpoints.reach("T6-after")
         for change in settled.field_changes:
             log.info(change.event, kind=change.kind.value, field=change.tag)
         for item in settled.finished:
@@ -199,7 +202,9 @@ class Worker:
         with self._sessions.begin() as session:
             settlement = self._settlement(session, fetched, now)
             applied = SqlSink(session).apply(settlement.batch(), fetched.claim.ticket)
-            return settlement.settle(applied)
+            settled = settlement.settle(applied)
+            failpoints.reach("T6-before")
+            return settled
 
     def _apply_then_finish(self, sink: Sink, fetched: Fetched, now: datetime) -> Settled:
         """Promise 4 where the CRM shares no transaction with us: killed between the two, the
@@ -209,6 +214,7 @@ class Worker:
         with read_session(self._engine) as session:
             batch = self._settlement(session, fetched, now).batch()
         applied = sink.apply(batch, fetched.claim.ticket)
+        failpoints.reach("T6-before")
         with self._sessions.begin() as session:
             return self._settlement(session, fetched, now).settle(applied)
 

@@ -31,6 +31,7 @@ def main() -> None:
 @option("--retry-schedule", "retry_schedule", type=click.Choice(["standard", "quick"]))
 def serve(**options: Any) -> None:
     """Serve the Agent Console, Configuration Manager and CRM API, and send triggers."""
+    from simulator import failpoints
     from simulator.db import DatabaseUnusable
     from simulator.logs import set_up_logs
     from simulator.server import Simulator, StartRefused
@@ -38,6 +39,7 @@ def serve(**options: Any) -> None:
 
     settings = settings_of(options)
     set_up_logs(settings.log_format)
+    failpoints.arm(settings.failpoint)
     stopping = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())

@@ -13,6 +13,7 @@ from flask import current_app
 from sqlalchemy import Engine, event
 from sqlalchemy.orm import Session, sessionmaker
 
+from simulator import failpoints
 from simulator.certificates import Authority
 from simulator.clock import Clock
 from simulator.db import session_factory
@@ -91,10 +92,16 @@ def make_services(
 def _wake_after_commit(sessions: sessionmaker[Session], scheduler: Scheduler) -> None:
     """Before the commit the dispatcher would find nothing; a tick later would be late."""
 
+    def about_to_commit(session: Session) -> None:
+        if outbox.ENQUEUED in session.info:
+            failpoints.reach("T1-before")
+
     def wake(session: Session) -> None:
         deliveries = session.info.pop(outbox.ENQUEUED, None)
         if deliveries:
+            failpoints.reach("T1-after")
             log.info("enqueue", deliveries=deliveries)
             scheduler.wake()
 
+    event.listen(sessions, "before_commit", about_to_commit)
     event.listen(sessions, "after_commit", wake)

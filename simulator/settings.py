@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from simulator import failpoints
+
 
 class Settings(BaseSettings):
     """How the simulator runs. Each field is also a variable, e.g. `port` is CRM_SIM_PORT."""
@@ -172,6 +174,16 @@ class Settings(BaseSettings):
     secret_key: SecretStr | None = Field(
         None, description="Key that signs forms; by default a random one for each start."
     )
+    failpoint: str = Field(
+        "",
+        description="For crash tests: kill the process at T1-after, T2-before:3 (the third time).",
+    )
+
+    @field_validator("failpoint")
+    @classmethod
+    def _is_failpoint(cls, text: str) -> str:
+        failpoints.parse(text)
+        return text
 
     @field_validator("api_time_zone")
     @classmethod

@@ -18,8 +18,11 @@ MORNING = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How many random worlds tests/world plays."""
     group = parser.getgroup("crm-trigger-kit")
-    group.addoption("--world-seeds", type=int, default=40, help="Random worlds to play.")
+    group.addoption("--world-seeds", type=int, default=500, help="Random worlds to play.")
     group.addoption("--world-first", type=int, default=0, help="Seed of the first of them.")
+    group.addoption(
+        "--world-mutations", action="store_true", help="Search for seeds that catch each mutation."
+    )
 
 
 @pytest.fixture(scope="session")

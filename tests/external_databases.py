@@ -39,20 +39,28 @@ def sqlite_engine(template: Path, folder: Path) -> Engine:
     return make_engine(f"sqlite:///{path}")
 
 
-def make_postgresql() -> Iterator[Engine]:
-    """An engine on a migrated database of its own, dropped at the end; skips without a server."""
-    server = make_engine(f"{POSTGRESQL_URL}/postgres").execution_options(
-        isolation_level="AUTOCOMMIT"
-    )
+def skip_without_postgresql() -> None:
+    """Skip with one line where there is no server; where one is demanded, fail."""
+    server = make_engine(f"{POSTGRESQL_URL}/postgres")
     try:
-        with server.connect() as connection:
-            connection.execute(text(f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)"))
-            connection.execute(text(f"CREATE DATABASE {NAME}"))
+        server.connect().close()
     except (DatabaseUnusable, DBAPIError) as error:
-        server.dispose()
         if os.environ.get("TEST_DEMAND_POSTGRESQL"):
             raise
         pytest.skip(f"PostgreSQL is not there (TEST_POSTGRESQL_URL): {type(error).__name__}")
+    finally:
+        server.dispose()
+
+
+def make_postgresql() -> Iterator[Engine]:
+    """An engine on a migrated database of its own, dropped at the end; skips without a server."""
+    skip_without_postgresql()
+    server = make_engine(f"{POSTGRESQL_URL}/postgres").execution_options(
+        isolation_level="AUTOCOMMIT"
+    )
+    with server.connect() as connection:
+        connection.execute(text(f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)"))
+        connection.execute(text(f"CREATE DATABASE {NAME}"))
     engine = make_engine(f"{POSTGRESQL_URL}/{NAME}")
     try:
         migrate(engine)

@@ -18,6 +18,7 @@ from threading import Lock
 import structlog
 from sqlalchemy.orm import Session, sessionmaker
 
+from simulator import failpoints
 from simulator.clock import Clock
 from simulator.triggers import outbox
 from simulator.triggers.backoff import RetryPolicy
@@ -61,7 +62,10 @@ class Dispatcher:
             claimed = outbox.claim_due(
                 session, self._clock.now(), limit, self._lease_s, self._owner
             )
+            if claimed:
+                failpoints.reach("T2-before")
         if claimed:
+            failpoints.reach("T2-after")
             log.debug("claim_due", deliveries=[delivery.id for delivery in claimed])
         return claimed
 
@@ -84,6 +88,8 @@ class Dispatcher:
         now = self._clock.now()
         with self._sessions.begin() as session:
             delivery = outbox.record(session, claimed, outcome, self._policy, self._rng, now)
+            failpoints.reach("T3-before")
+        failpoints.reach("T3-after")
         if delivery is not None:
             log.info(
                 "record",

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.ports import are_free, free_port_base
+
 ROOT = Path(__file__).parents[2]
 DEMO = str(ROOT / "scripts" / "demo")
 ENOUGH_S = 300  # a run that hangs must not hang the suite
@@ -33,7 +35,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """One short run with an outage, its databases kept."""
     folder = tmp_path_factory.mktemp("demo") / "kept"
     arguments = ["--once", "--actions", "40", "--keep-data", str(folder)]
-    run = _run(*arguments, "--port-base", str(_free_port_base()))
+    run = _run(*arguments, "--port-base", str(free_port_base()))
     return Finished(run.returncode, run.stdout + run.stderr, folder)
 
 
@@ -100,7 +102,7 @@ def test_a_spoilt_external_crm_is_not_equal(databases: tuple[Path, Path], spoil:
 def test_a_demo_that_is_interrupted_leaves_no_process(
     tmp_path: Path, number: signal.Signals, moment: str
 ) -> None:
-    base = _free_port_base()
+    base = free_port_base()
     arguments = ["--port-base", str(base), "--keep-data", str(tmp_path / "kept")]
     with _started(*arguments) as demo:
         output = _read_until(demo, moment)
@@ -112,12 +114,12 @@ def test_a_demo_that_is_interrupted_leaves_no_process(
     assert "Traceback" not in rest
     _assert_all_gone(output + rest)
     _assert_nothing_mentions(tmp_path)
-    assert _are_free(base)
+    assert are_free(base)
 
 
 def test_a_simulator_that_is_killed_ends_the_demo_with_a_sentence(tmp_path: Path) -> None:
     arguments = ["--once", "--keep-data", str(tmp_path / "kept")]
-    with _started(*arguments, "--port-base", str(_free_port_base())) as demo:
+    with _started(*arguments, "--port-base", str(free_port_base())) as demo:
         output = _read_until(demo, "Agents work")
         (group,) = re.findall(r"simulator \(process group (\d+)", output)
         os.kill(int(group), signal.SIGKILL)
@@ -131,7 +133,7 @@ def test_a_simulator_that_is_killed_ends_the_demo_with_a_sentence(tmp_path: Path
 
 def test_a_demo_that_stays_up_shows_three_urls_that_answer(tmp_path: Path) -> None:
     arguments = ["--actions", "11", "--no-outage", "--keep-data", str(tmp_path / "kept")]
-    with _started(*arguments, "--port-base", str(_free_port_base())) as demo:
+    with _started(*arguments, "--port-base", str(free_port_base())) as demo:
         output = _read_until(demo, "Ctrl-C ends the demo.")
         urls = re.findall(r"  (https?://\S+)$", output, re.MULTILINE)
         ca = str(tmp_path / "kept" / "certificates" / "ca.pem")
@@ -145,7 +147,7 @@ def test_a_demo_that_stays_up_shows_three_urls_that_answer(tmp_path: Path) -> No
 
 
 def test_a_port_in_use_is_one_sentence() -> None:
-    base = _free_port_base()
+    base = free_port_base()
     with socket.socket() as other:
         other.bind(("127.0.0.1", base + 1))
         other.listen()
@@ -159,7 +161,7 @@ def test_a_port_in_use_is_one_sentence() -> None:
 def test_a_folder_that_holds_something_is_not_used(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("precious")
 
-    run = _run("--keep-data", str(tmp_path), "--port-base", str(_free_port_base()))
+    run = _run("--keep-data", str(tmp_path), "--port-base", str(free_port_base()))
 
     assert run.returncode == 2
     assert "is not empty" in run.stderr
@@ -222,27 +224,6 @@ def _environment(process: Path) -> bytes:
         return (process / "environ").read_bytes()
     except OSError:  # gone, or somebody else's
         return b""
-
-
-def _free_port_base() -> int:
-    for _ in range(100):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            base = int(probe.getsockname()[1])
-        if base < 65533 and _are_free(base):
-            return base
-    raise AssertionError("No three free ports in a row were found.")
-
-
-def _are_free(base: int) -> bool:
-    try:
-        for port in (base, base + 1, base + 2):
-            with socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(("127.0.0.1", port))
-    except OSError:
-        return False
-    return True
 
 
 def _open(path: Path) -> closing[sqlite3.Connection]:
