@@ -8,54 +8,24 @@ The order is what makes it safe (rule 12): lock the sync state of every record c
 what was read against what the locks show, write, raise the numbers.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import fields
 from datetime import timedelta
 from functools import partial
-from itertools import groupby
-from typing import Any
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from external_crm import audit
 from external_crm.counter import draw
-from external_crm.db import insert_missing
-from external_crm.models import LIVE_TABLES, AuditEntry, SyncState
-from external_crm.rows import (
-    COLUMNS,
-    ID_COLUMN,
-    Applied,
-    Batch,
-    Found,
-    Key,
-    Kind,
-    Outcome,
-    Read,
-    Verdict,
-    Verification,
-    as_columns,
-)
-from external_crm.verdicts import (
-    CHILD_KINDS,
-    Known,
-    RecordState,
-    cascading,
-    concerned,
-    judge_all,
-    lock_order,
-    raise_numbers,
-)
+from external_crm.live_rows import known_children, write
+from external_crm.models import SyncState
+from external_crm.rows import Applied, Batch
+from external_crm.states import lock, save
+from external_crm.verdicts import cascading, judge_all, raise_numbers
 
-_States = dict[Key, Known]
 _GUARD_LOCK = 0x8C_7B_01  # any number that nothing else in this database locks
-_REFS = {Kind.CUSTOMER: ("customer_ref", "account_id"), Kind.CASE: ("case_ref", "case_id")}
-_STATE_COLUMNS = tuple(field.name for field in fields(Known))
 
 
 class SqlSink:
-    """The External CRM's own tables, in the transaction of a session (external_crm.sink)."""
+    """The External CRM's own tables, in the transaction of a session (external_crm/sink.py)."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -72,13 +42,12 @@ def apply(session: Session, batch: Batch, ticket: int) -> Applied:
     """
     if not batch.reads:
         return Applied({})
-    states = _lock(session, batch)
-    verdicts, verifications = judge_all(
-        batch, states, ticket, partial(_tombstone_allowance, session, batch)
-    )
+    states = lock(session, batch)
+    allowance = partial(_tombstone_allowance, session, batch)
+    verdicts, verifications = judge_all(batch, states, ticket, allowance)
     # Judged against the numbers that the locks showed; what follows changes them.
     seq = draw(session)
-    _write_rows(session, batch, states, verdicts, ticket)
+    write(session, batch, states, verdicts, ticket)
     for read in batch.reads:
         raise_numbers(states[read.key], read, verdicts[read.key].outcome, ticket, seq, batch.now)
     stamped = cascading(batch, verdicts)
@@ -86,53 +55,9 @@ def apply(session: Session, batch: Batch, ticket: int) -> Applied:
         ks = draw(session)
         for key in stamped:
             states[key].ks = ks
-            verifications += _known_children(session, key)
-    _save_states(session, {read.key: states[read.key] for read in batch.reads})
+            verifications += known_children(session, key)
+    save(session, {read.key: states[read.key] for read in batch.reads})
     return Applied(verdicts, tuple(dict.fromkeys(verifications)))
-
-
-# --- lock ---------------------------------------------------------------------------------------
-
-
-def _lock(session: Session, batch: Batch) -> _States:
-    """The sync state of every record read and of every parent, locked in one global order.
-
-    A parent that is only looked at is locked FOR SHARE, so that it cannot go meanwhile and
-    siblings do not wait for each other.
-    """
-    read_keys = {read.key for read in batch.reads}
-    keys = concerned(batch)
-    _insert_placeholders(session, keys)
-    states: _States = {}
-    for (kind, is_written), run in groupby(keys, key=lambda key: (key.kind, key in read_keys)):
-        states |= _select_states(session, kind, [key.id for key in run], is_written)
-    return states
-
-
-def _insert_placeholders(session: Session, keys: Sequence[Key]) -> None:
-    known: set[Key] = set()
-    for kind, run in groupby(keys, key=lambda key: key.kind):
-        ids = [key.id for key in run]
-        found = select(SyncState.id).where(SyncState.kind == kind.value, SyncState.id.in_(ids))
-        known |= {Key(kind, record_id) for record_id in session.scalars(found)}
-    missing = [{"kind": k.kind.value, "id": k.id} for k in keys if k not in known]
-    if missing:
-        insert_missing(session, SyncState, missing)
-
-
-def _select_states(session: Session, kind: Kind, ids: Sequence[str], is_written: bool) -> _States:
-    columns = [getattr(SyncState, name) for name in _STATE_COLUMNS]
-    query = select(SyncState.id, *columns).where(
-        SyncState.kind == kind.value, SyncState.id.in_(ids)
-    )
-    if session.get_bind().dialect.name == "postgresql":
-        # The order of Python's sort, so that two batches lock in the same order.
-        query = query.order_by(SyncState.id.collate("C"))
-        query = query.with_for_update(key_share=is_written, read=not is_written)
-    return {Key(kind, row[0]): Known(*row[1:]) for row in session.execute(query)}
-
-
-# --- guard ----------------------------------------------------------------------------------------
 
 
 def _tombstone_allowance(session: Session, batch: Batch) -> int:
@@ -150,146 +75,3 @@ def _tombstone_allowance(session: Session, batch: Batch) -> int:
         select(func.count()).select_from(SyncState).where(SyncState.unexplained_gone_at > since)
     )
     return batch.policy.tombstone_limit - int(recent or 0)
-
-
-# --- write --------------------------------------------------------------------------------------
-
-
-def _write_rows(
-    session: Session,
-    batch: Batch,
-    states: _States,
-    verdicts: dict[Key, Verdict],
-    ticket: int,
-) -> None:
-    """Live rows and audit entries, parents first; unchanged reads get their verdict here."""
-    entries: list[dict[str, Any]] = []
-    reads = sorted(batch.reads, key=lambda read: lock_order(read.key))
-    becomes_live = {k for k, s in states.items() if s.state == RecordState.LIVE}
-    becomes_live |= {k for k, v in verdicts.items() if v.outcome is Outcome.APPLIED}
-    becomes_live -= {k for k, v in verdicts.items() if v.outcome is Outcome.GONE}
-    for kind, run in groupby(reads, key=lambda read: read.key.kind):
-        concerned = [r for r in run if verdicts[r.key].outcome in (Outcome.APPLIED, Outcome.GONE)]
-        before = _live_rows(session, kind, [read.key for read in concerned])
-        created: list[dict[str, Any]] = []
-        changed: list[dict[str, Any]] = []
-        gone: list[str] = []
-        for read in concerned:
-            old = before.get(read.key)
-            new = as_columns(read.row) if isinstance(read, Found) else None
-            if new is not None and old == new:
-                verdicts[read.key] = Verdict(Outcome.UNCHANGED)
-                continue
-            if new is None:
-                gone.append(read.key.id)
-            else:
-                (changed if old else created).append({**new, **_refs(read, becomes_live)})
-            if old or new:
-                state = states[read.key]
-                state.audit_number += 1
-                item = audit.entry(
-                    read.key,
-                    state.audit_number,
-                    state.audit_hash,
-                    old,
-                    new,
-                    read.cause,
-                    ticket,
-                    batch.now,
-                )
-                state.audit_hash = item["hash"]
-                entries.append(item)
-        _write_live(session, kind, created, changed, gone)
-        _point_children_at(session, kind, [row[ID_COLUMN[kind]] for row in created])
-    if entries:
-        session.execute(insert(AuditEntry), entries)
-
-
-def _live_rows(session: Session, kind: Kind, keys: Sequence[Key]) -> dict[Key, dict[str, Any]]:
-    """The rows outside as they are now: the before-images, without the foreign keys."""
-    if not keys:
-        return {}
-    table = LIVE_TABLES[kind]
-    columns = [table.c[name] for name in COLUMNS[kind]]
-    query = select(*columns).where(columns[0].in_([key.id for key in keys]))
-    return {Key(kind, row[0]): dict(row._mapping) for row in session.execute(query)}
-
-
-def _refs(read: Read, live: set[Key]) -> dict[str, str | None]:
-    """The foreign keys of a row: each parent that is live, else nothing (rule 9)."""
-    parents = read.row.parents if isinstance(read, Found) else ()
-    return {_REFS[p.kind][0]: p.id if p in live else None for p in parents}
-
-
-def _write_live(
-    session: Session,
-    kind: Kind,
-    created: list[dict[str, Any]],
-    changed: list[dict[str, Any]],
-    gone: list[str],
-) -> None:
-    table, id_column = LIVE_TABLES[kind], LIVE_TABLES[kind].c[ID_COLUMN[kind]]
-    if created:
-        session.execute(insert(table), created)
-    if changed:
-        names = [name for name in changed[0] if name != id_column.name]
-        statement = update(table).where(id_column == bindparam("the_id"))
-        session.connection().execute(
-            statement.values({name: bindparam(f"new_{name}") for name in names}),
-            [
-                {"the_id": row[id_column.name], **{f"new_{name}": row[name] for name in names}}
-                for row in changed
-            ],
-        )
-    if gone:
-        session.execute(delete(table).where(id_column.in_(gone)))
-
-
-def _point_children_at(session: Session, kind: Kind, ids: list[str]) -> None:
-    """Fill the foreign keys of children that were there before their parent lived (again)."""
-    if not ids or kind not in CHILD_KINDS:
-        return
-    ref, plain = _REFS[kind]
-    for child_kind in CHILD_KINDS[kind]:
-        table = LIVE_TABLES[child_kind]
-        session.execute(
-            update(table)
-            .where(table.c[plain].in_(ids), table.c[ref].is_(None))
-            .values({ref: table.c[plain]})
-        )
-
-
-# --- sync state -----------------------------------------------------------------------------------
-
-
-def _save_states(session: Session, states: _States) -> None:
-    table = SyncState.__table__
-    statement = (
-        update(SyncState)
-        .where(table.c.kind == bindparam("the_kind"), table.c.id == bindparam("the_id"))
-        .values({name: bindparam(f"new_{name}") for name in _STATE_COLUMNS})
-    )
-    rows = [
-        {
-            "the_kind": key.kind.value,
-            "the_id": key.id,
-            **{f"new_{name}": getattr(state, name) for name in _STATE_COLUMNS},
-        }
-        for key, state in states.items()
-    ]
-    session.connection().execute(statement, rows)
-
-
-def _known_children(session: Session, parent: Key) -> Iterable[Verification]:
-    """Every live row under a parent, those written in this transaction included (rule 8)."""
-    found: dict[Kind, list[Verification]] = defaultdict(list)
-    for kind in CHILD_KINDS[parent.kind]:
-        table = LIVE_TABLES[kind]
-        plain = _REFS[parent.kind][1]
-        case_column = table.c.get("case_id")
-        columns = [table.c[ID_COLUMN[kind]], table.c.account_id]
-        columns += [case_column] if case_column is not None else []
-        for row in session.execute(select(*columns).where(table.c[plain] == parent.id)):
-            case_id = row[2] if len(row) > 2 else None
-            found[kind].append(Verification(Key(kind, row[0]), row[1], case_id, parent))
-    return [item for kind in Kind for item in found[kind]]

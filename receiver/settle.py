@@ -205,7 +205,11 @@ class Settlement:
         return [Finished(row.id, row.key, why) for why, rows in done.items() for row in rows]
 
     def _put_back(self, row: Claimed, applied: Applied, verdict: Verdict) -> None:
-        """No attempt: due when there may be more to know."""
+        """No attempt: due when there may be more to know; rule 4: overtaken, at once and alone.
+
+        It cannot be overtaken for ever: each time another apply wrote that record, and each apply
+        finishes a trigger.
+        """
         found = self.fetched.answers[row.key].row
         parents = found.parents if found is not None else ()
         if verdict.outcome is Outcome.PARENT_PENDING and verdict.due_at is None:

@@ -164,6 +164,25 @@ def test_status_counts_and_names_what_is_on_hold(database: Path) -> None:
     assert "on hold" not in run(database, "status").stdout
 
 
+def test_status_says_how_the_crm_api_is_called(database: Path) -> None:
+    said = run(database, "status").stdout
+    assert "circuit    closed\nbudget     no limit\n" in said
+    with sqlite3.connect(database) as connection:
+        connection.execute(
+            "INSERT INTO receiver_holds (name, since, until, reason) VALUES"
+            " ('circuit', '2026-03-02T09:00:00.000000+00:00', '2026-03-02T09:00:30.000000+00:00',"
+            " 'HTTP 503.')"
+        )
+        connection.execute(
+            "INSERT INTO receiver_api_use (id, failures, tokens, refilled_at)"
+            " VALUES (1, 5, -3.0, '2099-03-02T09:00:00.000000+00:00')"
+        )
+    connection.close()
+    said = run(database, "status", API_CALLS_PER_S="5").stdout
+    assert "circuit    open\nbudget     5 calls a second, 0 to spare\n" in said
+    assert "One record probes at 2026-03-02 09:00:30 UTC." in said
+
+
 def test_serve_ends_both_processes_at_sigterm(database: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "receiver", "serve"],
