@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,7 +24,7 @@ from external_crm.db import (
     session_factory,
 )
 from external_crm.rows import Kind
-from receiver import failpoints, gate, inbox, logs, supervisor, web, work
+from receiver import doctor_cli, failpoints, gate, inbox, logs, repair_cli, supervisor, web, work
 from receiver.app import open_engine
 from receiver.db import MIGRATIONS
 from receiver.endpoint import PATH
@@ -106,9 +107,10 @@ def web_command() -> None:
 
 
 @main.command(name="work")
-def work_command() -> None:
+@click.option("--until-idle", is_flag=True, help="End when nothing is due any more.")
+def work_command(until_idle: bool) -> None:
     """Run one worker alone: fetch and apply."""
-    _run(work.run)
+    _run(partial(work.run, until_idle=until_idle))
 
 
 @main.command()
@@ -179,6 +181,10 @@ def resume() -> None:
         click.echo(f"Tombstones go on; {allowed} triggers that were held are due now.")
     else:
         click.echo("Tombstones were not stopped.")
+
+
+for command in (doctor_cli.doctor, doctor_cli.fetch, repair_cli.dead, repair_cli.rejects):
+    main.add_command(command)
 
 
 def _budget(session: Session, now: datetime, limits: gate.Limits) -> str:

@@ -295,7 +295,7 @@ def allow_held(session: Session, now: datetime) -> int:
 
 
 def counts(session: Session) -> dict[str, int]:
-    """Received, waiting, retrying, settle reads due later, done, dead and rejected, as
+    """Received, waiting, retrying, settle reads due later, done, dead, dropped and rejected, as
     `crm-receiver status` says them.
     """
     triggers = InboxTrigger.cause == TRIGGER
@@ -314,6 +314,7 @@ def counts(session: Session) -> dict[str, int]:
         "settling": number(waiting, ~failed, settles),
         "done": number(triggers, InboxTrigger.state == State.DONE),
         "dead": number(InboxTrigger.state == State.DEAD),
+        "dropped": number(InboxTrigger.state == State.DROPPED),
         "rejected": int(session.scalar(select(func.count()).select_from(Reject)) or 0),
     }
 

@@ -1,12 +1,14 @@
 """From a record of the CRM API to a row of the External CRM: pure (hop 8).
 
 THE FILE TO EDIT FIRST. A line says: this tag goes into this column, read like this. A tag that
-no line names is a custom field and is kept as text under its tag in `custom_fields`; to give it
-a column, add the column to `external_crm` and a line here.
+no line names is a custom field and is kept under its tag in `custom_fields`, as text, or as the
+type that CUSTOM_FIELDS below says; to give it a column, add the column to `external_crm` and a
+line here.
 
     UnmappableRecord(sentence)    a value cannot be what its column holds
 """
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from typing import Any
@@ -35,6 +37,21 @@ def minute(value: str) -> datetime | None:
         return None
     layout = "%m%d%Y" if len(value) == 8 else "%m%d%Y%H%M"
     return datetime.strptime(value, layout).replace(tzinfo=UTC)
+
+
+def number(value: str) -> int | float | None:
+    """A number as JSON has it; empty is None."""
+    if not value:
+        return None
+    if not re.fullmatch(r"[+-]?[0-9]+([.][0-9]+)?", value):
+        raise ValueError("not a number")
+    return float(value) if "." in value else int(value)
+
+
+def iso_day(value: str) -> str | None:
+    """A date, MMDDYYYY, as JSON has it: 2026-03-02; empty is None."""
+    found = day(value)
+    return found.isoformat() if found else None
 
 
 Columns = Mapping[str, tuple[str, Callable[[str], Any]]]
@@ -121,6 +138,13 @@ MAPPING: dict[Kind, Columns] = {
     Kind.FOLLOWUP: FOLLOWUP,
     Kind.TASK: TASK,
 }
+# Custom fields that are more than text: tag, in upper case, and how to read it.
+CUSTOM_FIELDS: dict[Kind, Mapping[str, Callable[[str], Any]]] = {
+    Kind.CUSTOMER: {},
+    Kind.CASE: {},
+    Kind.FOLLOWUP: {},
+    Kind.TASK: {},
+}
 _PARENT_TAGS = {
     Kind.CUSTOMER: (),
     Kind.CASE: ("ACCOUNTNUM",),
@@ -136,16 +160,16 @@ def to_row(record: CrmRecord) -> Row:
         if not record.fields.get(tag):
             raise UnmappableRecord(f"{record.key} names no {tag}, so it hangs on nothing.")
     values: dict[str, Any] = {}
-    custom: dict[str, str] = {}
+    custom: dict[str, Any] = {}
     for tag, value in record.fields.items():
-        if tag not in MAPPING[kind]:
-            custom[tag] = value
-            continue
-        column, read = MAPPING[kind][tag]
+        is_custom = tag not in MAPPING[kind]
+        custom_read = CUSTOM_FIELDS[kind].get(tag, text)
+        column, read = (tag, custom_read) if is_custom else MAPPING[kind][tag]
         try:
-            values[column] = read(value)
+            (custom if is_custom else values)[column] = read(value)
         except ValueError:
+            holder = f"no {read.__name__} is" if is_custom else f"{column} cannot hold"
             raise UnmappableRecord(
-                f"{record.key} has {value[:40]!r} as {tag}, which {column} cannot hold."
+                f"{record.key} has {value[:40]!r} as {tag}, which {holder}."
             ) from None
     return ROW_TYPES[kind](**values, custom_fields=custom)

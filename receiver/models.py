@@ -18,6 +18,7 @@ class State(StrEnum):
     WAITING = "waiting"  # due at due_at; while claimed, due again when the lease runs out
     DONE = "done"  # the row outside includes the change it announced
     DEAD = "dead"  # given up, in plain sight; last_error and last_reply say why
+    DROPPED = "dropped"  # was dead, and an operator gave it up for good
 
 
 class InboxTrigger(Base):
@@ -91,3 +92,14 @@ class ApiUse(Base):
     failed_record: Mapped[str | None] = mapped_column(String(96))  # by the last of them
     tokens: Mapped[float] = mapped_column(Double)  # calls left in the budget; below zero: overdrawn
     refilled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class CustomField(Base):
+    """A custom field that records of a kind came with, and whether they still do."""
+
+    __tablename__ = "receiver_custom_fields"
+
+    kind: Mapped[str] = mapped_column(String(16), primary_key=True)
+    tag: Mapped[str] = mapped_column(Text, primary_key=True)
+    present: Mapped[bool]
+    ticket: Mapped[int] = mapped_column(BigInteger)  # of the claim that saw the last change

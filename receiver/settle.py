@@ -28,11 +28,12 @@ from external_crm.rows import (
     Read,
     Verdict,
 )
-from receiver import gate, inbox, settle_reads
+from receiver import custom_fields, gate, inbox, settle_reads
 from receiver.answers import Answer, Fetched
 from receiver.backoff import Schedule, delay_s
 from receiver.claims import Claimed
 from receiver.crm_api import BadAnswer, CrmApiError, NotAsked, Refused, Temporary
+from receiver.custom_fields import FieldChange
 from receiver.gate import Limits
 from receiver.plan import Fetch, hinted_parents
 
@@ -82,6 +83,7 @@ class Settlement:
     now: datetime
     options: WorkerOptions
     rng: random.Random
+    field_changes: list[FieldChange] = field(default_factory=list)
 
     @property
     def ticket(self) -> int:
@@ -109,6 +111,8 @@ class Settlement:
         self._enqueue_settle_reads(applied)
         finished = self._settle_rows(applied)
         self._note_tombstones(applied)
+        rows = [answer.row for answer in self.fetched.answers.values() if answer.row is not None]
+        self.field_changes.extend(custom_fields.notice(self.session, rows, self.ticket))
         self.note_calls()
         return finished
 
@@ -189,7 +193,11 @@ class Settlement:
         return [Finished(row.id, row.key, why) for why, rows in done.items() for row in rows]
 
     def _put_back(self, row: Claimed, applied: Applied, verdict: Verdict) -> None:
-        """No attempt: due when there may be more to know."""
+        """No attempt: due when there may be more to know; rule 4: overtaken, at once and alone.
+
+        It cannot be overtaken for ever: each time another apply wrote that record, and each apply
+        finishes a trigger.
+        """
         found = self.fetched.answers[row.key].row
         parents = found.parents if found is not None else ()
         if verdict.outcome is Outcome.PARENT_PENDING and verdict.due_at is None:

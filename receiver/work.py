@@ -31,8 +31,10 @@ from receiver.worker import Worker
 log = structlog.get_logger()
 
 
-def run(settings: Settings) -> None:
-    """Work until SIGTERM or Ctrl-C. Raises Misconfigured, DatabaseUnusable."""
+def run(settings: Settings, until_idle: bool = False) -> None:
+    """Work until SIGTERM or Ctrl-C, or until nothing is due. Raises Misconfigured,
+    DatabaseUnusable.
+    """
     settings.check_work()
     engine = open_engine(settings)
     stop = threading.Event()
@@ -53,7 +55,7 @@ def run(settings: Settings) -> None:
             policy=Policy(recheck_after_s=max(schedule.recheck_after_s, settings.settle_after_s)),
         )
         heartbeat = partial(_heartbeat, schedule.lease_s / 3)
-        source = _source(settings, transport)
+        source = make_source(settings, transport)
         worker = Worker(engine, source, SystemClock(), rng, options, pool.map, heartbeat)
         click.echo(f"Worker reads records from {settings.crm_api_url}.")
         failures = 0
@@ -72,6 +74,8 @@ def run(settings: Settings) -> None:
                 log.error("failed", error=type(error).__name__, exc_info=error)
                 stop.wait(delay_s(failures, schedule, rng))
                 continue
+            if not busy and until_idle:
+                break
             if not busy:
                 stop.wait(schedule.poll_s)
     transport.close()
@@ -104,7 +108,8 @@ def _heartbeat(every_s: float, extend: Callable[[], None]) -> Iterator[None]:
         thread.join()
 
 
-def _source(settings: Settings, transport: RequestsTransport) -> CrmApi:
+def make_source(settings: Settings, transport: RequestsTransport) -> CrmApi:
+    """The CRM API's client, with the credentials of the settings."""
     credentials = Credentials(
         tenant=settings.tenant,
         username=settings.username,

@@ -172,9 +172,12 @@ class Worker:
 
     def _apply_together(self, fetched: Fetched, now: datetime) -> None:
         with self._sessions.begin() as session:
-            finished = self._settlement(session, fetched, now).settle()
+            settlement = self._settlement(session, fetched, now)
+            finished = settlement.settle()
             failpoints.reach("T6-before")
         failpoints.reach("T6-after")
+        for change in settlement.field_changes:
+            log.info(change.event, kind=change.kind.value, field=change.tag)
         for item in finished:
             log.info(
                 "applied", trigger=item.row_id, record=str(item.key), outcome=item.outcome.value

@@ -27,11 +27,22 @@ class Settings(BaseSettings):
         None,
         description="SQLite file of the Local CRM; by default local_crm.db in the data folder.",
     )
+    ephemeral: bool = Field(
+        False,
+        description="For a Local CRM that is thrown away: start and commit quickly, without "
+        "durability on disk or slow hashes.",
+    )
     tls: bool = Field(
         True, description="Serve https (with a certificate of its own) or plain http."
     )
     tls_cert: Path | None = Field(None, description="Certificate file (PEM) to serve instead.")
     tls_key: Path | None = Field(None, description="Key file (PEM) that belongs to tls_cert.")
+
+    control_token: SecretStr | None = Field(
+        None,
+        min_length=8,
+        description="Token that callers of the control API send; demanded beyond loopback.",
+    )
 
     tenant: str = Field("demo", description="Tenant name that CRM API callers give.")
     api_username: str = Field("crmapi", description="CRM API username, set up at first start.")

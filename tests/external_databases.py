@@ -79,6 +79,6 @@ def empty(engine: Engine) -> None:
             text(
                 "TRUNCATE customers, cases, followups, tasks, sync_state, audit_entries, "
                 "inbox_triggers, inbox_rejects, receiver_holds, "
-                "receiver_api_use RESTART IDENTITY"
+                "receiver_api_use, receiver_custom_fields RESTART IDENTITY"
             )
         )

@@ -156,8 +156,8 @@ def test_status_counts_and_names_what_is_on_hold(database: Path) -> None:
         )
     connection.close()
     done = run(database, "status")
-    names = ["received", "waiting", "retrying", "settling", "done", "dead", "rejected"]
-    assert done.stdout.splitlines()[:7] == [f"{name:<10} 0" for name in names]
+    names = ["received", "waiting", "retrying", "settling", "done", "dead", "dropped", "rejected"]
+    assert done.stdout.splitlines()[:8] == [f"{name:<10} 0" for name in names]
     assert "on hold    tombstones since 2026-03-02 09:00:00 UTC" in done.stdout
     resumed = run(database, "tombstones", "resume")
     assert resumed.stdout == "Tombstones go on; 0 triggers that were held are due now.\n"
