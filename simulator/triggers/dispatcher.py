@@ -75,10 +75,7 @@ class Dispatcher:
 
     def send(self, claimed: ClaimedDelivery) -> Outcome:
         """What came of calling the delivery's URL once."""
-        if self._journalled is None:
-            outcome = self._send(claimed.url)
-        else:
-            outcome = self._journalled.call(claimed, self._send)
+        outcome = self._call(claimed)
         log.info(
             "send",
             delivery=claimed.id,
@@ -162,6 +159,11 @@ class Dispatcher:
     def close(self) -> None:
         """Wait for the calls under way; close the sender first to cut them off."""
         self._pool.shutdown(wait=True)
+
+    def _call(self, claimed: ClaimedDelivery) -> Outcome:
+        if self._journalled is None:
+            return self._send(claimed.url)
+        return self._journalled.call(claimed, self._send)
 
     def _begin(self) -> list[Future[None]]:
         free = self._concurrency - self._under_way
