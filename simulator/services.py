@@ -16,12 +16,16 @@ from simulator import events
 from simulator.chance import Chance
 from simulator.clock import ControlledClock
 from simulator.db import session_factory
-from simulator.events import Events
+from simulator.events import Events, What
+from simulator.fetches import Fetches
+from simulator.journal import Journal
 from simulator.local_crm import changes
 from simulator.settings import Settings
 from simulator.triggers import outbox
 from simulator.triggers.backoff import policy_named
 from simulator.triggers.dispatcher import Dispatcher
+from simulator.triggers.journalled import Journalled
+from simulator.triggers.playing import Player
 from simulator.triggers.scheduler import Scheduler
 from simulator.triggers.sender import Sender
 
@@ -38,19 +42,28 @@ class Services:
     clock: ControlledClock
     chance: Chance
     events: Events
+    journal: Journal
+    fetches: Fetches
     settings: Settings
     sender: Sender
     dispatcher: Dispatcher
     scheduler: Scheduler
+    player: Player
 
     def wake(self) -> None:
         """Let the dispatcher look at once for what is due."""
         self.scheduler.wake()
 
+    def begin_close(self) -> None:
+        """Let go of everybody who waits: nothing is begun any more, calls under way are cut off."""
+        self.events.close()
+        self.dispatcher.stop()
+        self.sender.close()
+
     def close(self) -> None:
         """Come to rest: calls under way are cut off and recorded as failed."""
+        self.begin_close()
         self.scheduler.stop()
-        self.sender.close()
         self.dispatcher.close()
         self.engine.dispose()
 
@@ -65,14 +78,14 @@ def make_services(engine: Engine, settings: Settings, clock: ControlledClock) ->
 
     Raises CaFileUnusable.
     """
+    chance = Chance(settings.chaos_seed)
+    log_of_events, journal, fetches = Events(clock, chance.seed), Journal(clock), Fetches()
     sender = Sender(
         settings.trigger_method,
         settings.trigger_timeout_s,
         settings.trigger_ca,
         settings.trigger_success,
     )
-    chance = Chance(settings.chaos_seed)
-    log_of_events = Events(clock, chance.seed)
     sessions = session_factory(
         engine, changes.session_info(settings) | events.session_info(log_of_events)
     )
@@ -84,28 +97,36 @@ def make_services(engine: Engine, settings: Settings, clock: ControlledClock) ->
         chance,
         lease_s=settings.lease_s,
         concurrency=settings.trigger_concurrency,
+        journalled=Journalled(journal, settings.trigger_method),
     )
     scheduler = Scheduler(dispatcher.begin_due, settings.tick_s)
     dispatcher.on_slot_free = scheduler.wake
-    _tell_after_commit(sessions, scheduler)
+    _tell_after_commit(sessions, scheduler, fetches)
     return Services(
         engine,
         sessions,
         clock,
         chance,
         log_of_events,
+        journal,
+        fetches,
         settings,
         sender,
         dispatcher,
         scheduler,
+        Player(engine, clock, dispatcher, log_of_events),
     )
 
 
-def _tell_after_commit(sessions: sessionmaker[Session], scheduler: Scheduler) -> None:
+def _tell_after_commit(
+    sessions: sessionmaker[Session], scheduler: Scheduler, fetches: Fetches
+) -> None:
     """Before the commit the dispatcher would find nothing; a tick later would be late."""
 
     def tell(session: Session) -> None:
-        events.hand_over(session)
+        for what, record in events.hand_over(session):
+            if what is What.RECORD_CHANGED:
+                fetches.changed(record)
         deliveries = session.info.pop(outbox.ENQUEUED, None)
         if deliveries:
             log.info("enqueue", deliveries=deliveries)
