@@ -66,7 +66,7 @@ class Watch:
         listed: list[str] = []
         some: list[str] = []
         total = 0
-        for total, row in enumerate(rows, 1):  # noqa: B007 used after the loop
+        for total, row in enumerate(rows, 1):
             some.append(row[number])
             if total <= _LISTED:
                 listed.append(row[number])
