@@ -13,6 +13,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.orm import Session, sessionmaker
 
 from simulator import events
+from simulator.certificates import Authority
 from simulator.chance import Chance
 from simulator.clock import ControlledClock
 from simulator.db import session_factory
@@ -45,6 +46,7 @@ class Services:
     journal: Journal
     fetches: Fetches
     settings: Settings
+    authority: Authority
     sender: Sender
     dispatcher: Dispatcher
     scheduler: Scheduler
@@ -77,7 +79,9 @@ def services() -> Services:
     return cast(Services, current_app.extensions[EXTENSION])
 
 
-def make_services(engine: Engine, settings: Settings, clock: ControlledClock) -> Services:
+def make_services(
+    engine: Engine, settings: Settings, clock: ControlledClock, authority: Authority
+) -> Services:
     """The services over one database; nothing ticks until the scheduler is started.
 
     Raises CaFileUnusable.
@@ -89,6 +93,7 @@ def make_services(engine: Engine, settings: Settings, clock: ControlledClock) ->
         settings.trigger_timeout_s,
         settings.trigger_ca,
         settings.trigger_success,
+        own_ca=authority.path,
     )
     sessions = session_factory(
         engine, changes.session_info(settings) | events.session_info(log_of_events)
@@ -115,6 +120,7 @@ def make_services(engine: Engine, settings: Settings, clock: ControlledClock) ->
         journal,
         fetches,
         settings,
+        authority,
         sender,
         dispatcher,
         scheduler,
