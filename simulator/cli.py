@@ -29,6 +29,8 @@ def main() -> None:
 @option("--tls-key", "tls_key", type=click.Path(path_type=Path))
 @option("--trigger-ca", "trigger_ca", type=click.Path(path_type=Path))
 @option("--retry-schedule", "retry_schedule", type=click.Choice(["standard", "quick"]))
+@option("--chaos-seed", "chaos_seed")
+@option("--freeze-at", "freeze_at")
 def serve(**options: Any) -> None:
     """Serve the Agent Console, Configuration Manager and CRM API, and send triggers."""
     from simulator import failpoints
@@ -51,7 +53,12 @@ def serve(**options: Any) -> None:
         click.echo(f"Simulator listens on {simulator.url}")
         stopping.wait()
     finally:
+        services = simulator.services
         simulator.stop()
+        click.echo(
+            f"{services.events.count} logical events, digest {services.events.digest}, "
+            f"chaos seed {services.chance.seed}"
+        )
 
 
 @main.command()

@@ -4,7 +4,6 @@ In: an engine, a clock, settings. Out: `Services`, and `services()` for routes. 
 nothing is held but connections and threads.
 """
 
-import random
 from dataclasses import dataclass
 from typing import cast
 
@@ -13,15 +12,21 @@ from flask import current_app
 from sqlalchemy import Engine, event
 from sqlalchemy.orm import Session, sessionmaker
 
-from simulator import failpoints
+from simulator import events, failpoints
 from simulator.certificates import Authority
-from simulator.clock import Clock
+from simulator.chance import Chance
+from simulator.clock import ControlledClock
 from simulator.db import session_factory
+from simulator.events import Events, What
+from simulator.fetches import Fetches
+from simulator.journal import Journal
 from simulator.local_crm import changes
 from simulator.settings import Settings
 from simulator.triggers import outbox
 from simulator.triggers.backoff import policy_named
 from simulator.triggers.dispatcher import Dispatcher
+from simulator.triggers.journalled import Journalled
+from simulator.triggers.playing import Player
 from simulator.triggers.scheduler import Scheduler
 from simulator.triggers.sender import Sender
 
@@ -35,21 +40,36 @@ class Services:
 
     engine: Engine
     sessions: sessionmaker[Session]
-    clock: Clock
+    clock: ControlledClock
+    chance: Chance
+    events: Events
+    journal: Journal
+    fetches: Fetches
     settings: Settings
     authority: Authority
     sender: Sender
     dispatcher: Dispatcher
     scheduler: Scheduler
+    player: Player
 
     def wake(self) -> None:
         """Let the dispatcher look at once for what is due."""
         self.scheduler.wake()
 
+    def faults_in_force(self) -> list[str]:
+        """What is broken on purpose, for whoever asks why something does not come about."""
+        return []
+
+    def begin_close(self) -> None:
+        """Let go of everybody who waits: nothing is begun any more, calls under way are cut off."""
+        self.events.close()
+        self.dispatcher.stop()
+        self.sender.close()
+
     def close(self) -> None:
         """Come to rest: calls under way are cut off and recorded as failed."""
+        self.begin_close()
         self.scheduler.stop()
-        self.sender.close()
         self.dispatcher.close()
         self.engine.dispose()
 
@@ -60,12 +80,14 @@ def services() -> Services:
 
 
 def make_services(
-    engine: Engine, settings: Settings, clock: Clock, rng: random.Random, authority: Authority
+    engine: Engine, settings: Settings, clock: ControlledClock, authority: Authority
 ) -> Services:
     """The services over one database; nothing ticks until the scheduler is started.
 
     Raises CaFileUnusable.
     """
+    chance = Chance(settings.chaos_seed)
+    log_of_events, journal, fetches = Events(clock, chance.seed), Journal(clock), Fetches()
     sender = Sender(
         settings.trigger_method,
         settings.trigger_timeout_s,
@@ -73,30 +95,52 @@ def make_services(
         settings.trigger_success,
         own_ca=authority.path,
     )
-    sessions = session_factory(engine, changes.session_info(settings))
+    sessions = session_factory(
+        engine, changes.session_info(settings) | events.session_info(log_of_events)
+    )
     dispatcher = Dispatcher(
         sessions,
         clock,
         sender.send,
         policy_named(settings.retry_schedule, settings.retry_jitter),
-        rng,
+        chance,
         lease_s=settings.lease_s,
         concurrency=settings.trigger_concurrency,
+        journalled=Journalled(journal, settings.trigger_method),
     )
     scheduler = Scheduler(dispatcher.begin_due, settings.tick_s)
     dispatcher.on_slot_free = scheduler.wake
-    _wake_after_commit(sessions, scheduler)
-    return Services(engine, sessions, clock, settings, authority, sender, dispatcher, scheduler)
+    _tell_after_commit(sessions, scheduler, fetches)
+    return Services(
+        engine,
+        sessions,
+        clock,
+        chance,
+        log_of_events,
+        journal,
+        fetches,
+        settings,
+        authority,
+        sender,
+        dispatcher,
+        scheduler,
+        Player(engine, clock, dispatcher, log_of_events),
+    )
 
 
-def _wake_after_commit(sessions: sessionmaker[Session], scheduler: Scheduler) -> None:
+def _tell_after_commit(
+    sessions: sessionmaker[Session], scheduler: Scheduler, fetches: Fetches
+) -> None:
     """Before the commit the dispatcher would find nothing; a tick later would be late."""
 
     def about_to_commit(session: Session) -> None:
         if outbox.ENQUEUED in session.info:
             failpoints.reach("T1-before")
 
-    def wake(session: Session) -> None:
+    def tell(session: Session) -> None:
+        for what, record in events.hand_over(session):
+            if what is What.RECORD_CHANGED:
+                fetches.changed(record)
         deliveries = session.info.pop(outbox.ENQUEUED, None)
         if deliveries:
             failpoints.reach("T1-after")
@@ -104,4 +148,4 @@ def _wake_after_commit(sessions: sessionmaker[Session], scheduler: Scheduler) ->
             scheduler.wake()
 
     event.listen(sessions, "before_commit", about_to_commit)
-    event.listen(sessions, "after_commit", wake)
+    event.listen(sessions, "after_commit", tell)

@@ -1,27 +1,32 @@
 """Brings due deliveries to their receivers: claim (T2), send, record (T3), each a call of its own.
 
-In: sessions, a clock, something that sends, a retry policy. Out: attempts and new states.
+In: sessions, a clock, something that sends, a retry policy, chance. Out: attempts and new states.
 Killed between claim and send, or between send and record: the lease runs out, the delivery is
 claimed again and the receiver may be called twice (assumption trigger.may-repeat).
 
 No transaction is open while a call is on the network. At most `concurrency` calls are under
 way, and only as many deliveries are claimed as can be sent at once: no lease runs out in a queue.
+
+Whoever plays the clock forward holds the dispatcher meanwhile (`hold`): ticks and wake-ups begin
+nothing, so that each attempt has the instant at which it was due.
 """
 
 import itertools
 import os
-import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from threading import Lock
+from contextlib import contextmanager
+from threading import Condition
 
 import structlog
 from sqlalchemy.orm import Session, sessionmaker
 
 from simulator import failpoints
+from simulator.chance import Chance
 from simulator.clock import Clock
 from simulator.triggers import outbox
 from simulator.triggers.backoff import RetryPolicy
+from simulator.triggers.journalled import Journalled
 from simulator.triggers.outbox import ClaimedDelivery
 from simulator.triggers.outcome import Outcome
 
@@ -38,22 +43,25 @@ class Dispatcher:
         clock: Clock,
         send: Callable[[str], Outcome],
         policy: RetryPolicy,
-        rng: random.Random,
+        chance: Chance,
         *,
         lease_s: float,
         concurrency: int,
+        journalled: Journalled | None = None,
     ) -> None:
         self._sessions = sessions
         self._clock = clock
         self._send = send
         self._policy = policy
-        self._rng = rng
+        self._chance = chance
         self._lease_s = lease_s
         self._concurrency = concurrency
+        self._journalled = journalled
         self._owner = f"dispatcher-{os.getpid()}-{next(_numbers)}"
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="send-trigger")
         self._under_way = 0
-        self._lock = Lock()
+        self._paused = self._held = self._stopping = False
+        self._state = Condition()  # guards the four above
         self.on_slot_free: Callable[[], None] = lambda: None
 
     def claim(self, limit: int) -> list[ClaimedDelivery]:
@@ -71,7 +79,7 @@ class Dispatcher:
 
     def send(self, claimed: ClaimedDelivery) -> Outcome:
         """What came of calling the delivery's URL once."""
-        outcome = self._send(claimed.url)
+        outcome = self._call(claimed)
         log.info(
             "send",
             delivery=claimed.id,
@@ -87,7 +95,7 @@ class Dispatcher:
         """Write the attempt down and settle what happens next."""
         now = self._clock.now()
         with self._sessions.begin() as session:
-            delivery = outbox.record(session, claimed, outcome, self._policy, self._rng, now)
+            delivery = outbox.record(session, claimed, outcome, self._policy, self._chance, now)
             failpoints.reach("T3-before")
         failpoints.reach("T3-after")
         if delivery is not None:
@@ -99,28 +107,77 @@ class Dispatcher:
                 next_attempt_at=delivery.next_attempt_at and delivery.next_attempt_at.isoformat(),
             )
 
+    @property
+    def paused(self) -> bool:
+        """Whether nothing is sent until `resume`."""
+        with self._state:
+            return self._paused
+
+    def pause(self) -> None:
+        """Send nothing from now on; what is under way goes on, and time does too."""
+        with self._state:
+            self._paused = True
+
+    def resume(self) -> None:
+        """Send again, what became due in the meantime first."""
+        with self._state:
+            self._paused = False
+        self.on_slot_free()
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Let nobody but `run_once` begin anything; entered when nothing is under way."""
+        with self._state:
+            self._held = True
+            self._state.wait_for(lambda: not self._under_way)
+        try:
+            yield
+        finally:
+            with self._state:
+                self._held = False
+            self.on_slot_free()
+
     def begin_due(self) -> list[Future[None]]:
         """Start as many due deliveries as there are free slots; one future for each.
 
         When one of them is done, `on_slot_free` is called: whoever ticks may look again.
         """
-        with self._lock:
-            free = self._concurrency - self._under_way
-            claimed = self.claim(free) if free else []
-            self._under_way += len(claimed)
-        return [self._pool.submit(self._deliver, delivery) for delivery in claimed]
+        with self._state:
+            return [] if self._held else self._begin()
 
     def run_once(self) -> int:
-        """Send what is due, at most `concurrency`, and wait until all is recorded; how many."""
-        begun = self.begin_due()
+        """Send what is due, at most `concurrency`, and wait until all is recorded; how many.
+
+        While the dispatcher is held this is for the holder alone.
+        """
+        with self._state:
+            begun = self._begin()
         wait(begun)
         for future in begun:
             future.result()
         return len(begun)
 
+    def stop(self) -> None:
+        """Begin nothing any more; what is under way goes on."""
+        with self._state:
+            self._stopping = True
+
     def close(self) -> None:
         """Wait for the calls under way; close the sender first to cut them off."""
         self._pool.shutdown(wait=True)
+
+    def _call(self, claimed: ClaimedDelivery) -> Outcome:
+        if self._journalled is None:
+            return self._send(claimed.url)
+        return self._journalled.call(claimed, self._send)
+
+    def _begin(self) -> list[Future[None]]:
+        free = self._concurrency - self._under_way
+        if self._paused or self._stopping or not free:
+            return []
+        claimed = self.claim(free)
+        self._under_way += len(claimed)
+        return [self._pool.submit(self._deliver, delivery) for delivery in claimed]
 
     def _deliver(self, claimed: ClaimedDelivery) -> None:
         try:
@@ -130,6 +187,7 @@ class Dispatcher:
             log.exception("delivery not recorded", delivery=claimed.id)
             raise
         finally:
-            with self._lock:
+            with self._state:
                 self._under_way -= 1
+                self._state.notify_all()
             self.on_slot_free()

@@ -4,6 +4,7 @@ In: what requests raised, and the deadline of the call. Out: one sentence. It na
 at most: the rest of a trigger URL may hold a secret.
 """
 
+import errno
 import http.client
 import socket
 import ssl
@@ -41,6 +42,8 @@ def _sentence_about(cause: BaseException, server: str) -> str | None:
         case http.client.IncompleteRead():
             return f"{server} closed the connection before the answer was complete."
         case ConnectionResetError() | BrokenPipeError():
+            return f"{server} reset the connection before the answer was complete."
+        case OSError(errno=errno.ENOTCONN):  # reset before TLS has begun
             return f"{server} reset the connection before the answer was complete."
         case http.client.HTTPException():
             return f"{server} gave an answer that is not HTTP."

@@ -33,6 +33,7 @@ from receiver.models import Hold, InboxTrigger, State
 from receiver.settings import Settings
 from receiver.settle import TOMBSTONES, WorkerOptions
 from receiver.worker import Worker
+from simulator.chance import Chance
 from simulator.clock import ManualClock
 from simulator.db import read_session, session_factory
 from simulator.triggers.backoff import RetryPolicy
@@ -311,7 +312,7 @@ class World:
             self.clock,
             lambda url: Outcome(None, f"{url} is transmitted by the world alone.", "", 0.0),
             RETRIES,
-            self.rng,
+            Chance(str(self.seed)),
             lease_s=LEASE_S,
             concurrency=1,
         )
