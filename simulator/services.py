@@ -5,7 +5,9 @@ nothing is held but connections and threads.
 """
 
 import random
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import cast
 
 import structlog
@@ -36,6 +38,7 @@ class Services:
     sessions: sessionmaker[Session]
     clock: Clock
     settings: Settings
+    first_settings: Settings  # those of the start, to which a reset goes back
     authority: Authority
     sender: Sender
     dispatcher: Dispatcher
@@ -44,6 +47,12 @@ class Services:
     def wake(self) -> None:
         """Let the dispatcher look at once for what is due."""
         self.scheduler.wake()
+
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """Within, no trigger is under way; calls that were are cut off and recorded as failed."""
+        with self.sender.cut_off(), self.dispatcher.at_rest():
+            yield
 
     def close(self) -> None:
         """Come to rest: calls under way are cut off and recorded as failed."""
@@ -56,6 +65,21 @@ class Services:
 def services() -> Services:
     """The services of the app that handles the present request."""
     return cast(Services, current_app.extensions[EXTENSION])
+
+
+def change_settings(settings: Settings) -> None:
+    """From now on these settings hold. What is bound to a start (a port, a folder) stays as it is;
+    who reads `services()` anew, or opens a new session, obeys the rest.
+    """
+    now = services()
+    now.sender.call_by(
+        settings.trigger_method, settings.trigger_timeout_s, settings.trigger_success
+    )
+    now.dispatcher.policy = policy_named(settings.retry_schedule, settings.retry_jitter)
+    now.dispatcher.lease_s = settings.lease_s
+    info = now.sessions.kw.get("info") or {}
+    now.sessions.configure(info=info | changes.session_info(settings))
+    current_app.extensions[EXTENSION] = replace(now, settings=settings)
 
 
 def make_services(
@@ -85,7 +109,9 @@ def make_services(
     scheduler = Scheduler(dispatcher.begin_due, settings.tick_s)
     dispatcher.on_slot_free = scheduler.wake
     _wake_after_commit(sessions, scheduler)
-    return Services(engine, sessions, clock, settings, authority, sender, dispatcher, scheduler)
+    return Services(
+        engine, sessions, clock, settings, settings, authority, sender, dispatcher, scheduler
+    )
 
 
 def _wake_after_commit(sessions: sessionmaker[Session], scheduler: Scheduler) -> None:

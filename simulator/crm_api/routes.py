@@ -24,7 +24,7 @@ from simulator.local_crm import api_access, custom_fields
 from simulator.local_crm.api_access import Access, verify, verify_key
 from simulator.local_crm.changes import Author
 from simulator.local_crm.models import NUMBER_COLUMN, Origin
-from simulator.services import EXTENSION, Services, services
+from simulator.services import services
 from simulator.settings import Settings
 from simulator.triggers.urls import Kind
 from simulator.web import csrf
@@ -50,8 +50,7 @@ class _Call:
 
 @blueprint.record
 def _make_rate_limit(state: BlueprintSetupState) -> None:
-    found: Services = state.app.extensions[EXTENSION]
-    state.app.extensions[_RATE_LIMIT] = RateLimit(found.settings.api_rate_limit_per_minute)
+    state.app.extensions[_RATE_LIMIT] = RateLimit()
 
 
 @blueprint.post("/WAPI/wapi.php")
@@ -71,7 +70,7 @@ def _answer(reply: Callable[[_Call, bytes, ExitStack], Response]) -> Response:
     try:
         body = _read_body(call.settings.api_body_limit_bytes)
         limit: RateLimit = current_app.extensions[_RATE_LIMIT]
-        limit.check(services().clock.now())
+        limit.check(services().clock.now(), call.settings.api_rate_limit_per_minute)
         with ExitStack() as stack:
             return reply(call, body, stack)
     except CallRefused as refused:

@@ -11,9 +11,10 @@ way, and only as many deliveries are claimed as can be sent at once: no lease ru
 import itertools
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from threading import Lock
+from contextlib import contextmanager
+from threading import Condition
 
 import structlog
 from sqlalchemy.orm import Session, sessionmaker
@@ -45,22 +46,22 @@ class Dispatcher:
         self._sessions = sessions
         self._clock = clock
         self._send = send
-        self._policy = policy
+        self.policy = policy
         self._rng = rng
-        self._lease_s = lease_s
+        self.lease_s = lease_s
         self._concurrency = concurrency
         self._owner = f"dispatcher-{os.getpid()}-{next(_numbers)}"
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="send-trigger")
         self._under_way = 0
-        self._lock = Lock()
+        self._held = 0  # how many wait for rest, or work in it
+        self._lock = Condition()  # told when a call has ended
+        self.paused = False  # nothing is begun until somebody says so
         self.on_slot_free: Callable[[], None] = lambda: None
 
     def claim(self, limit: int) -> list[ClaimedDelivery]:
         """Up to `limit` due deliveries, leased to this dispatcher."""
         with self._sessions.begin() as session:
-            claimed = outbox.claim_due(
-                session, self._clock.now(), limit, self._lease_s, self._owner
-            )
+            claimed = outbox.claim_due(session, self._clock.now(), limit, self.lease_s, self._owner)
         if claimed:
             log.debug("claim_due", deliveries=[delivery.id for delivery in claimed])
         return claimed
@@ -83,7 +84,7 @@ class Dispatcher:
         """Write the attempt down and settle what happens next."""
         now = self._clock.now()
         with self._sessions.begin() as session:
-            delivery = outbox.record(session, claimed, outcome, self._policy, self._rng, now)
+            delivery = outbox.record(session, claimed, outcome, self.policy, self._rng, now)
         if delivery is not None:
             log.info(
                 "record",
@@ -99,7 +100,7 @@ class Dispatcher:
         When one of them is done, `on_slot_free` is called: whoever ticks may look again.
         """
         with self._lock:
-            free = self._concurrency - self._under_way
+            free = 0 if self.paused or self._held else self._concurrency - self._under_way
             claimed = self.claim(free) if free else []
             self._under_way += len(claimed)
         return [self._pool.submit(self._deliver, delivery) for delivery in claimed]
@@ -111,6 +112,20 @@ class Dispatcher:
         for future in begun:
             future.result()
         return len(begun)
+
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """Within, no call is under way and none is begun; those that were are recorded."""
+        with self._lock:
+            self._held += 1
+        try:
+            with self._lock:
+                self._lock.wait_for(lambda: not self._under_way)
+            yield
+        finally:
+            with self._lock:
+                self._held -= 1
+            self.on_slot_free()
 
     def close(self) -> None:
         """Wait for the calls under way; close the sender first to cut them off."""
@@ -126,4 +141,5 @@ class Dispatcher:
         finally:
             with self._lock:
                 self._under_way -= 1
+                self._lock.notify_all()
             self.on_slot_free()
