@@ -1,18 +1,17 @@
 """The Flask application of the simulator: the one module that knows all others.
 
-In: settings, a clock, a source of chance. Out: an app over an open database, with its services
-and pages; nothing ticks yet. Killed here: the database has its tables, the rest is done anew.
+In: settings, a clock. Out: an app over an open database, with its services and pages; nothing
+ticks yet. Killed here: the database has its tables, the rest is done anew.
 """
 
 import os
-import random
 
 from flask import Flask
 
 from simulator import web
 from simulator.agent_console.routes import blueprint as agent_console
 from simulator.certificates import Authority, own_authority
-from simulator.clock import Clock, SystemClock
+from simulator.clock import ControlledClock
 from simulator.config_manager.routes import blueprint as config_manager
 from simulator.control_api import routes as control_api
 from simulator.crm_api.routes import blueprint as crm_api
@@ -28,8 +27,7 @@ MAX_REQUEST_BYTES = 2_000_000  # without a limit a raw XML body of any size is r
 def create_app(
     settings: Settings,
     *,
-    clock: Clock | None = None,
-    rng: random.Random | None = None,
+    clock: ControlledClock | None = None,
     authority: Authority | None = None,
 ) -> Flask:
     """An app of its own over the database of `settings`.
@@ -41,9 +39,8 @@ def create_app(
     authority = authority or own_authority(settings.data_dir)
     engine = open_database(settings.database_path, durable=not settings.ephemeral)
     try:
-        services = make_services(
-            engine, settings, clock or SystemClock(), rng or random.SystemRandom(), authority
-        )
+        clock = clock or ControlledClock(settings.freeze_at)
+        services = make_services(engine, settings, clock, authority)
         with services.sessions.begin() as session:
             fill_at_first_start(session, settings)
     except BaseException:

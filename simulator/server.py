@@ -9,7 +9,6 @@ all that was committed.
 A simulator that nobody stopped stops when it is collected, or when the process ends.
 """
 
-import random
 import ssl
 import weakref
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from flask import Flask
 
 from simulator.app import create_app
 from simulator.certificates import Authority, own_authority, own_certificates, server_context
-from simulator.clock import Clock
+from simulator.clock import ControlledClock
 from simulator.services import EXTENSION, Services
 from simulator.serving import Server, StartRefused, listen
 from simulator.settings import Settings
@@ -42,8 +41,7 @@ class Simulator:
         self,
         settings: Settings | None = None,
         *,
-        clock: Clock | None = None,
-        rng: random.Random | None = None,
+        clock: ControlledClock | None = None,
         ticking: bool = True,
         **changes: Any,
     ) -> None:
@@ -58,7 +56,6 @@ class Simulator:
         self.settings = settings or Settings(**{"port": 0, "ephemeral": True, **changes})
         self.ca_path: Path | None = None  # None: plain http, or a certificate of the user's own
         self._clock = clock
-        self._rng = rng
         self._ticking = ticking
         self._port = 0
         self._stop: Callable[[], object] = lambda: None
@@ -85,9 +82,7 @@ class Simulator:
             # The server works on a duplicate.
             with listen(self.settings.host, self.settings.port) as listener:
                 authority, tls = self._tls()
-                self.app = create_app(
-                    self.settings, clock=self._clock, rng=self._rng, authority=authority
-                )
+                self.app = create_app(self.settings, clock=self._clock, authority=authority)
                 services = self.services
                 stack.callback(services.close)
                 server = Server(self.app, listener, tls, "simulator")

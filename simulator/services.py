@@ -4,10 +4,10 @@ In: an engine, a clock, settings. Out: `Services`, and `services()` for routes. 
 nothing is held but connections and threads.
 """
 
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import cast
 
 import structlog
@@ -15,9 +15,12 @@ from flask import current_app
 from sqlalchemy import Engine, event
 from sqlalchemy.orm import Session, sessionmaker
 
+from simulator import events
 from simulator.certificates import Authority
-from simulator.clock import Clock
+from simulator.chance import Chance
+from simulator.clock import ControlledClock
 from simulator.db import session_factory
+from simulator.events import Events
 from simulator.local_crm import changes
 from simulator.settings import Settings
 from simulator.triggers import outbox
@@ -36,9 +39,12 @@ class Services:
 
     engine: Engine
     sessions: sessionmaker[Session]
-    clock: Clock
+    clock: ControlledClock
+    chance: Chance
+    events: Events
     settings: Settings
     first_settings: Settings  # those of the start, to which a reset goes back
+    frozen_at_start: datetime | None  # where the clock stood then; None: it ran
     authority: Authority
     sender: Sender
     dispatcher: Dispatcher
@@ -51,7 +57,7 @@ class Services:
     @contextmanager
     def at_rest(self) -> Iterator[None]:
         """Within, no trigger is under way; calls that were are cut off and recorded as failed."""
-        with self.sender.cut_off(), self.dispatcher.at_rest():
+        with self.sender.cut_off(), self.dispatcher.hold():
             yield
 
     def close(self) -> None:
@@ -83,7 +89,7 @@ def change_settings(settings: Settings) -> None:
 
 
 def make_services(
-    engine: Engine, settings: Settings, clock: Clock, rng: random.Random, authority: Authority
+    engine: Engine, settings: Settings, clock: ControlledClock, authority: Authority
 ) -> Services:
     """The services over one database; nothing ticks until the scheduler is started.
 
@@ -96,31 +102,47 @@ def make_services(
         settings.trigger_success,
         own_ca=authority.path,
     )
-    sessions = session_factory(engine, changes.session_info(settings))
+    chance = Chance(settings.chaos_seed)
+    log_of_events = Events(clock, chance.seed)
+    sessions = session_factory(
+        engine, changes.session_info(settings) | events.session_info(log_of_events)
+    )
     dispatcher = Dispatcher(
         sessions,
         clock,
         sender.send,
         policy_named(settings.retry_schedule, settings.retry_jitter),
-        rng,
+        chance,
         lease_s=settings.lease_s,
         concurrency=settings.trigger_concurrency,
     )
     scheduler = Scheduler(dispatcher.begin_due, settings.tick_s)
     dispatcher.on_slot_free = scheduler.wake
-    _wake_after_commit(sessions, scheduler)
+    _tell_after_commit(sessions, scheduler)
     return Services(
-        engine, sessions, clock, settings, settings, authority, sender, dispatcher, scheduler
+        engine=engine,
+        sessions=sessions,
+        clock=clock,
+        chance=chance,
+        events=log_of_events,
+        settings=settings,
+        first_settings=settings,
+        frozen_at_start=clock.now() if clock.frozen else None,
+        authority=authority,
+        sender=sender,
+        dispatcher=dispatcher,
+        scheduler=scheduler,
     )
 
 
-def _wake_after_commit(sessions: sessionmaker[Session], scheduler: Scheduler) -> None:
+def _tell_after_commit(sessions: sessionmaker[Session], scheduler: Scheduler) -> None:
     """Before the commit the dispatcher would find nothing; a tick later would be late."""
 
-    def wake(session: Session) -> None:
+    def tell(session: Session) -> None:
+        events.hand_over(session)
         deliveries = session.info.pop(outbox.ENQUEUED, None)
         if deliveries:
             log.info("enqueue", deliveries=deliveries)
             scheduler.wake()
 
-    event.listen(sessions, "after_commit", wake)
+    event.listen(sessions, "after_commit", tell)

@@ -43,8 +43,8 @@ class Snapshot:
 
 
 def reset(services: Services) -> None:
-    """As just started for the first time, with the settings of the start: no record, no box, no
-    delivery; numbers begin anew. Inside an app's context.
+    """As just started for the first time, with the settings and the clock of the start: no record,
+    no box, no delivery, no event; numbers begin anew. Inside an app's context.
     """
     with services.at_rest():
         change_settings(services.first_settings)
@@ -52,7 +52,10 @@ def reset(services: Services) -> None:
             for table in reversed(Base.metadata.sorted_tables):
                 session.execute(table.delete())
             fill_at_first_start(session, services.first_settings)
-        services.dispatcher.paused = False
+        services.clock.reset(services.frozen_at_start)
+        services.chance.reset(services.first_settings.chaos_seed)
+        services.events.reset(services.chance.seed)
+    services.dispatcher.resume()
 
 
 def snapshots(services: Services) -> list[Snapshot]:
@@ -71,7 +74,7 @@ def keep(services: Services, name: str) -> Snapshot:
         path.parent.mkdir(exist_ok=True)
         half.unlink(missing_ok=True)
         with (
-            services.dispatcher.at_rest(),
+            services.dispatcher.hold(),
             _connection(services) as live,
             closing(sqlite3.connect(half)) as target,
         ):

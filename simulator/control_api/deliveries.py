@@ -10,6 +10,7 @@ from sqlalchemy.orm import selectinload
 from simulator.control_api.frame import control, reply
 from simulator.control_api.problems import ProblemFound
 from simulator.db import read_session
+from simulator.events import What
 from simulator.services import services
 from simulator.triggers import outbox
 from simulator.triggers.models import Attempt, Delivery, DeliveryState
@@ -164,15 +165,16 @@ def redeliver_many(body: RedeliveryWish) -> Response:
 @control.post("/deliveries/pause", responses={"200": DispatchState})
 def pause_deliveries() -> Response:
     """Send nothing until it is resumed; triggers that are under way are finished."""
-    services().dispatcher.paused = True
+    services().dispatcher.pause()
+    services().events.note(What.DELIVERIES_PAUSED, "deliveries")
     return reply(DispatchState(paused=True))
 
 
 @control.post("/deliveries/resume", responses={"200": DispatchState})
 def resume_deliveries() -> Response:
     """Send what is due again."""
-    services().dispatcher.paused = False
-    services().wake()
+    services().events.note(What.DELIVERIES_RESUMED, "deliveries")
+    services().dispatcher.resume()
     return reply(DispatchState(paused=False))
 
 

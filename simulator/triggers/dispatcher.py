@@ -1,24 +1,27 @@
 """Brings due deliveries to their receivers: claim (T2), send, record (T3), each a call of its own.
 
-In: sessions, a clock, something that sends, a retry policy. Out: attempts and new states.
+In: sessions, a clock, something that sends, a retry policy, chance. Out: attempts and new states.
 Killed between claim and send, or between send and record: the lease runs out, the delivery is
 claimed again and the receiver may be called twice (assumption trigger.may-repeat).
 
 No transaction is open while a call is on the network. At most `concurrency` calls are under
 way, and only as many deliveries are claimed as can be sent at once: no lease runs out in a queue.
+
+Whoever plays the clock forward holds the dispatcher meanwhile (`hold`): ticks and wake-ups begin
+nothing, so that each attempt has the instant at which it was due.
 """
 
 import itertools
 import os
-import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from threading import Condition
+from threading import Condition, Lock
 
 import structlog
 from sqlalchemy.orm import Session, sessionmaker
 
+from simulator.chance import Chance
 from simulator.clock import Clock
 from simulator.triggers import outbox
 from simulator.triggers.backoff import RetryPolicy
@@ -38,7 +41,7 @@ class Dispatcher:
         clock: Clock,
         send: Callable[[str], Outcome],
         policy: RetryPolicy,
-        rng: random.Random,
+        chance: Chance,
         *,
         lease_s: float,
         concurrency: int,
@@ -47,15 +50,15 @@ class Dispatcher:
         self._clock = clock
         self._send = send
         self.policy = policy
-        self._rng = rng
+        self._chance = chance
         self.lease_s = lease_s
         self._concurrency = concurrency
         self._owner = f"dispatcher-{os.getpid()}-{next(_numbers)}"
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="send-trigger")
         self._under_way = 0
-        self._held = 0  # how many wait for rest, or work in it
-        self._lock = Condition()  # told when a call has ended
-        self.paused = False  # nothing is begun until somebody says so
+        self._paused = self._held = self._stopping = False
+        self._state = Condition()  # guards the four above
+        self._holder = Lock()
         self.on_slot_free: Callable[[], None] = lambda: None
 
     def claim(self, limit: int) -> list[ClaimedDelivery]:
@@ -84,7 +87,7 @@ class Dispatcher:
         """Write the attempt down and settle what happens next."""
         now = self._clock.now()
         with self._sessions.begin() as session:
-            delivery = outbox.record(session, claimed, outcome, self.policy, self._rng, now)
+            delivery = outbox.record(session, claimed, outcome, self.policy, self._chance, now)
         if delivery is not None:
             log.info(
                 "record",
@@ -94,42 +97,75 @@ class Dispatcher:
                 next_attempt_at=delivery.next_attempt_at and delivery.next_attempt_at.isoformat(),
             )
 
+    @property
+    def paused(self) -> bool:
+        """Whether nothing is sent until `resume`."""
+        with self._state:
+            return self._paused
+
+    def pause(self) -> None:
+        """Send nothing from now on; what is under way goes on, and time does too."""
+        with self._state:
+            self._paused = True
+
+    def resume(self) -> None:
+        """Send again, what became due in the meantime first."""
+        with self._state:
+            self._paused = False
+        self.on_slot_free()
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Let nobody but `run_once` begin anything; entered when nothing is under way, and by one
+        holder at a time.
+        """
+        with self._holder:
+            try:
+                with self._state:
+                    self._held = True
+                    self._state.wait_for(lambda: not self._under_way)
+                yield
+            finally:
+                with self._state:
+                    self._held = False
+                self.on_slot_free()
+
     def begin_due(self) -> list[Future[None]]:
         """Start as many due deliveries as there are free slots; one future for each.
 
         When one of them is done, `on_slot_free` is called: whoever ticks may look again.
         """
-        with self._lock:
-            free = 0 if self.paused or self._held else self._concurrency - self._under_way
-            claimed = self.claim(free) if free else []
-            self._under_way += len(claimed)
-        return [self._pool.submit(self._deliver, delivery) for delivery in claimed]
+        with self._state:
+            return [] if self._held else self._begin()
 
     def run_once(self) -> int:
-        """Send what is due, at most `concurrency`, and wait until all is recorded; how many."""
-        begun = self.begin_due()
+        """Send what is due, at most `concurrency`, and wait until all is recorded; how many.
+
+        While the dispatcher is held this is for the holder alone.
+        """
+        with self._state:
+            begun = self._begin()
         wait(begun)
         for future in begun:
             future.result()
         return len(begun)
 
-    @contextmanager
-    def at_rest(self) -> Iterator[None]:
-        """Within, no call is under way and none is begun; those that were are recorded."""
-        with self._lock:
-            self._held += 1
-        try:
-            with self._lock:
-                self._lock.wait_for(lambda: not self._under_way)
-            yield
-        finally:
-            with self._lock:
-                self._held -= 1
-            self.on_slot_free()
+    def stop(self) -> None:
+        """Begin nothing any more; what is under way goes on."""
+        with self._state:
+            self._stopping = True
 
     def close(self) -> None:
         """Wait for the calls under way; close the sender first to cut them off."""
         self._pool.shutdown(wait=True)
+
+    def _begin(self) -> list[Future[None]]:
+        free = self._concurrency - self._under_way
+        if self._paused or self._stopping or not free:
+            return []
+        claimed = self.claim(free)
+        self._under_way += len(claimed)
+        return [self._pool.submit(self._deliver, delivery) for delivery in claimed]
 
     def _deliver(self, claimed: ClaimedDelivery) -> None:
         try:
@@ -139,7 +175,7 @@ class Dispatcher:
             log.exception("delivery not recorded", delivery=claimed.id)
             raise
         finally:
-            with self._lock:
+            with self._state:
                 self._under_way -= 1
-                self._lock.notify_all()
+                self._state.notify_all()
             self.on_slot_free()
