@@ -22,17 +22,19 @@ from flask import Flask
 
 from simulator.app import create_app
 from simulator.certificates import Authority, own_authority, own_certificates, server_context
+from simulator.client import Control
 from simulator.clock import ControlledClock
 from simulator.services import EXTENSION, Services
 from simulator.serving import Server, StartRefused, listen
 from simulator.settings import Settings
+from simulator.transport import InProcess
 
 __all__ = ["Simulator", "StartRefused"]
 _ANY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 named, not bound
 
 
-class Simulator:
-    """The simulator as one object: `with Simulator() as sim: sim.url`."""
+class Simulator(Control):
+    """The simulator as one object: `with Simulator() as sim: sim.agent.create_customer(...)`."""
 
     settings: Settings
     app: Flask
@@ -52,6 +54,8 @@ class Simulator:
         """
         if settings is not None and changes:
             raise TypeError("Give the simulator either a Settings or single settings, not both.")
+        self._transport = InProcess()
+        super().__init__(self._transport)
         self._thrown_away = settings is None
         self.settings = settings or Settings(**{"port": 0, "ephemeral": True, **changes})
         self.ca_path: Path | None = None  # None: plain http, or a certificate of the user's own
@@ -61,7 +65,7 @@ class Simulator:
         self._stop: Callable[[], object] = lambda: None
 
     @property
-    def url(self) -> str:
+    def url(self) -> str:  # type: ignore[override]
         """Where to reach it, without a slash at the end."""
         host = _ANY_ADDRESS.get(self.settings.host, self.settings.host)
         host = f"[{host}]" if ":" in host else host
@@ -89,6 +93,9 @@ class Simulator:
             server.start()
             stack.callback(server.stop)
             self._port = server.port
+            token = self.settings.control_token
+            secret = None if token is None else token.get_secret_value()
+            self._transport.connect(self.app, self.url, secret)
             if self._ticking:
                 services.scheduler.start()
             # Nothing that it holds leads back to this object, which may therefore be collected.
@@ -98,6 +105,7 @@ class Simulator:
     def stop(self) -> None:
         """Come to rest: no thread, no socket and no open file is left. May be called twice."""
         self._stop()
+        self.close()
 
     def __enter__(self) -> "Simulator":
         return self.start()
