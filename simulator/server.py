@@ -92,6 +92,7 @@ class Simulator(Control):
                 server = Server(self.app, listener, tls, "simulator")
             server.start()
             stack.callback(server.stop)
+            stack.callback(services.begin_close)  # or a waiting request would hold up its thread
             self._port = server.port
             token = self.settings.control_token
             secret = None if token is None else token.get_secret_value()

@@ -20,12 +20,16 @@ from simulator.certificates import Authority
 from simulator.chance import Chance
 from simulator.clock import ControlledClock
 from simulator.db import session_factory
-from simulator.events import Events
+from simulator.events import Events, What
+from simulator.fetches import Fetches
+from simulator.journal import Journal
 from simulator.local_crm import changes
 from simulator.settings import Settings
 from simulator.triggers import outbox
 from simulator.triggers.backoff import policy_named
 from simulator.triggers.dispatcher import Dispatcher
+from simulator.triggers.journalled import Journalled
+from simulator.triggers.playing import Player
 from simulator.triggers.scheduler import Scheduler
 from simulator.triggers.sender import Sender
 
@@ -42,6 +46,8 @@ class Services:
     clock: ControlledClock
     chance: Chance
     events: Events
+    journal: Journal
+    fetches: Fetches
     settings: Settings
     first_settings: Settings  # those of the start, to which a reset goes back
     frozen_at_start: datetime | None  # where the clock stood then; None: it ran
@@ -49,6 +55,7 @@ class Services:
     sender: Sender
     dispatcher: Dispatcher
     scheduler: Scheduler
+    player: Player
 
     def wake(self) -> None:
         """Let the dispatcher look at once for what is due."""
@@ -60,10 +67,16 @@ class Services:
         with self.sender.cut_off(), self.dispatcher.hold():
             yield
 
+    def begin_close(self) -> None:
+        """Let go of everybody who waits: nothing is begun any more, calls under way are cut off."""
+        self.events.close()
+        self.dispatcher.stop()
+        self.sender.close()
+
     def close(self) -> None:
         """Come to rest: calls under way are cut off and recorded as failed."""
+        self.begin_close()
         self.scheduler.stop()
-        self.sender.close()
         self.dispatcher.close()
         self.engine.dispose()
 
@@ -81,6 +94,8 @@ def change_settings(settings: Settings) -> None:
     now.sender.call_by(
         settings.trigger_method, settings.trigger_timeout_s, settings.trigger_success
     )
+    if now.dispatcher.journalled is not None:
+        now.dispatcher.journalled.method = settings.trigger_method
     now.dispatcher.policy = policy_named(settings.retry_schedule, settings.retry_jitter)
     now.dispatcher.lease_s = settings.lease_s
     info = now.sessions.kw.get("info") or {}
@@ -95,6 +110,8 @@ def make_services(
 
     Raises CaFileUnusable.
     """
+    chance = Chance(settings.chaos_seed)
+    log_of_events, journal, fetches = Events(clock, chance.seed), Journal(clock), Fetches()
     sender = Sender(
         settings.trigger_method,
         settings.trigger_timeout_s,
@@ -102,8 +119,6 @@ def make_services(
         settings.trigger_success,
         own_ca=authority.path,
     )
-    chance = Chance(settings.chaos_seed)
-    log_of_events = Events(clock, chance.seed)
     sessions = session_factory(
         engine, changes.session_info(settings) | events.session_info(log_of_events)
     )
@@ -115,16 +130,19 @@ def make_services(
         chance,
         lease_s=settings.lease_s,
         concurrency=settings.trigger_concurrency,
+        journalled=Journalled(journal, settings.trigger_method),
     )
     scheduler = Scheduler(dispatcher.begin_due, settings.tick_s)
     dispatcher.on_slot_free = scheduler.wake
-    _tell_after_commit(sessions, scheduler)
+    _tell_after_commit(sessions, scheduler, fetches)
     return Services(
         engine=engine,
         sessions=sessions,
         clock=clock,
         chance=chance,
         events=log_of_events,
+        journal=journal,
+        fetches=fetches,
         settings=settings,
         first_settings=settings,
         frozen_at_start=clock.now() if clock.frozen else None,
@@ -132,14 +150,19 @@ def make_services(
         sender=sender,
         dispatcher=dispatcher,
         scheduler=scheduler,
+        player=Player(engine, clock, dispatcher, log_of_events),
     )
 
 
-def _tell_after_commit(sessions: sessionmaker[Session], scheduler: Scheduler) -> None:
+def _tell_after_commit(
+    sessions: sessionmaker[Session], scheduler: Scheduler, fetches: Fetches
+) -> None:
     """Before the commit the dispatcher would find nothing; a tick later would be late."""
 
     def tell(session: Session) -> None:
-        events.hand_over(session)
+        for what, record in events.hand_over(session):
+            if what is What.RECORD_CHANGED:
+                fetches.changed(record)
         deliveries = session.info.pop(outbox.ENQUEUED, None)
         if deliveries:
             log.info("enqueue", deliveries=deliveries)

@@ -44,7 +44,7 @@ class Snapshot:
 
 def reset(services: Services) -> None:
     """As just started for the first time, with the settings and the clock of the start: no record,
-    no box, no delivery, no event; numbers begin anew. Inside an app's context.
+    no box, no delivery, no event, an empty journal; numbers begin anew. Inside an app's context.
     """
     with services.at_rest():
         change_settings(services.first_settings)
@@ -54,6 +54,8 @@ def reset(services: Services) -> None:
             fill_at_first_start(session, services.first_settings)
         services.clock.reset(services.frozen_at_start)
         services.chance.reset(services.first_settings.chaos_seed)
+        services.journal.reset()
+        services.fetches.reset()
         services.events.reset(services.chance.seed)
     services.dispatcher.resume()
 

@@ -26,7 +26,8 @@ class RateLimit:
         if not per_minute:
             return
         with self._lock:
-            while self._calls and self._calls[0] <= now - _WINDOW:
+            # A reset may set the clock back: what is later than now was before it.
+            while self._calls and not now - _WINDOW < self._calls[0] <= now:
                 self._calls.popleft()
             if len(self._calls) >= per_minute:
                 wait = self._calls[0] + _WINDOW - now

@@ -25,6 +25,7 @@ from simulator.chance import Chance
 from simulator.clock import Clock
 from simulator.triggers import outbox
 from simulator.triggers.backoff import RetryPolicy
+from simulator.triggers.journalled import Journalled
 from simulator.triggers.outbox import ClaimedDelivery
 from simulator.triggers.outcome import Outcome
 
@@ -45,6 +46,7 @@ class Dispatcher:
         *,
         lease_s: float,
         concurrency: int,
+        journalled: Journalled | None = None,
     ) -> None:
         self._sessions = sessions
         self._clock = clock
@@ -53,6 +55,7 @@ class Dispatcher:
         self._chance = chance
         self.lease_s = lease_s
         self._concurrency = concurrency
+        self.journalled = journalled
         self._owner = f"dispatcher-{os.getpid()}-{next(_numbers)}"
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="send-trigger")
         self._under_way = 0
@@ -71,7 +74,10 @@ class Dispatcher:
 
     def send(self, claimed: ClaimedDelivery) -> Outcome:
         """What came of calling the delivery's URL once."""
-        outcome = self._send(claimed.url)
+        if self.journalled is None:
+            outcome = self._send(claimed.url)
+        else:
+            outcome = self.journalled.call(claimed, self._send)
         log.info(
             "send",
             delivery=claimed.id,
