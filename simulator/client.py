@@ -23,6 +23,7 @@ from wsgiref.types import WSGIApplication
 
 from pydantic import BaseModel
 
+from simulator import near_misses
 from simulator.control_api.agent import FIRST_AGENT, ActionTaken
 from simulator.control_api.deliveries import (
     DeliveriesOut,
@@ -44,6 +45,7 @@ from simulator.control_api.state import Nothing, Seeded, SnapshotOut, SnapshotsO
 from simulator.control_api.triggers import Box, BoxesOut
 from simulator.receivers import Certificate, Receivers
 from simulator.transport import ControlRefused, ControlUnreachable, OverHttp, Transport
+from simulator.triggers.models import DeliveryState
 from simulator.triggers.urls import Event, Kind
 
 __all__ = ["Control", "ControlRefused", "ControlUnreachable", "attach"]
@@ -345,6 +347,26 @@ class Deliveries:
     def get(self, delivery_id: int) -> DeliveryOut:
         """One with its attempts."""
         return self._calls.get(f"/deliveries/{delivery_id}", DeliveryOut)
+
+    def assert_delivered(
+        self, record: Record | None = None, *, times: int | None = None, **filters: Any
+    ) -> None:
+        """Raise AssertionError, with the near misses, unless a trigger that fits was answered
+        with 200; with `times`, unless it is exactly so many. It does not wait: `sim.wait` does.
+        """
+        wanted = {"state": str(DeliveryState.DELIVERED)}
+        wanted |= {} if record is None else {"record_id": number(record)}
+        if isinstance(record, ActionTaken | RecordChanged):
+            wanted |= {"kind": str(record.kind)}
+        wanted |= {name: str(value) for name, value in filters.items()}
+        found = len(self.list(**wanted))
+        if found != times if times is not None else not found:
+            expected = "at least 1" if times is None else str(times)
+            raise AssertionError(near_misses.told(wanted, found, expected, self.list()))
+
+    def summary(self) -> str:
+        """All deliveries, one a line."""
+        return near_misses.summary(self.list())
 
     def redeliver(self, delivery_id: int) -> DeliveryOut:
         """Send a delivered or exhausted one again."""

@@ -4,12 +4,13 @@ In: what the simulator issued, an app. Out: files, and a URL that answers until 
 here: the files stay in the system's temporary folder.
 """
 
+import shutil
 import ssl
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from wsgiref.types import WSGIApplication
 
 from simulator.certificates import server_context
@@ -31,6 +32,15 @@ class Certificate:
         return server_context(self.cert_path, self.key_path)
 
 
+def scratch_folder(until: ExitStack) -> Path:
+    """A folder that is removed with the stack. (A TemporaryDirectory would be removed with a
+    warning at the end of a process that has forgotten it.)
+    """
+    folder = Path(mkdtemp(prefix="crm-simulator-"))
+    until.callback(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
 class Receivers:
     """What was made for one test; `stop` leaves no thread, port or file of it."""
 
@@ -42,8 +52,7 @@ class Receivers:
     def keep(self, certificate: str, key: str, ca: str) -> Certificate:
         """The PEM texts as files."""
         if self._folder is None:
-            scratch = TemporaryDirectory(prefix="crm-simulator-receivers-")
-            self._folder = Path(self._open.enter_context(scratch))
+            self._folder = scratch_folder(self._open)
         stem = self._folder / f"receiver-{next(self._numbers)}"
         kept = Certificate(*(stem.with_suffix(end) for end in (".pem", ".key", ".ca.pem")))
         kept.key_path.touch(mode=0o600)

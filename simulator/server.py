@@ -11,11 +11,9 @@ A simulator that nobody stopped stops when it is collected, or when the process 
 
 import ssl
 import weakref
-from collections.abc import Callable
 from contextlib import ExitStack
 from ipaddress import ip_address
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 from flask import Flask
@@ -24,6 +22,7 @@ from simulator.app import create_app
 from simulator.certificates import Authority, own_authority, own_certificates, server_context
 from simulator.client import Control
 from simulator.clock import ControlledClock
+from simulator.receivers import scratch_folder
 from simulator.services import EXTENSION, Services
 from simulator.serving import Server, StartRefused, listen
 from simulator.settings import Settings
@@ -62,7 +61,12 @@ class Simulator(Control):
         self._clock = clock
         self._ticking = ticking
         self._port = 0
-        self._stop: Callable[[], object] = lambda: None
+        self._stop: weakref.finalize[Any, Any] | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and not stopped since."""
+        return self._stop is not None and self._stop.alive
 
     @property
     def url(self) -> str:  # type: ignore[override]
@@ -81,8 +85,8 @@ class Simulator(Control):
         _refuse_open_control(self.settings)
         with ExitStack() as stack:
             if self._thrown_away:
-                folder = stack.enter_context(TemporaryDirectory(prefix="crm-simulator-"))
-                self.settings = self.settings.model_copy(update={"data_dir": Path(folder)})
+                folder = scratch_folder(stack)
+                self.settings = self.settings.model_copy(update={"data_dir": folder})
             # The server works on a duplicate.
             with listen(self.settings.host, self.settings.port) as listener:
                 authority, tls = self._tls()
@@ -105,7 +109,8 @@ class Simulator(Control):
 
     def stop(self) -> None:
         """Come to rest: no thread, no socket and no open file is left. May be called twice."""
-        self._stop()
+        if self._stop is not None:
+            self._stop()
         self.close()
 
     def __enter__(self) -> "Simulator":

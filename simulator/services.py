@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import cast
 
-import structlog
 from flask import current_app
 from sqlalchemy import Engine, event
 from sqlalchemy.orm import Session, sessionmaker
@@ -24,6 +23,7 @@ from simulator.events import Events, What
 from simulator.fetches import Fetches
 from simulator.journal import Journal
 from simulator.local_crm import changes
+from simulator.logs import Log
 from simulator.settings import Settings
 from simulator.triggers import outbox
 from simulator.triggers.backoff import policy_named
@@ -34,7 +34,7 @@ from simulator.triggers.scheduler import Scheduler
 from simulator.triggers.sender import Sender
 
 EXTENSION = "crm_simulator"
-log = structlog.get_logger("simulator.triggers")
+log = Log("simulator.triggers")
 
 
 @dataclass(frozen=True)

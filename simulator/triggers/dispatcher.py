@@ -18,18 +18,18 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from threading import Condition, Lock
 
-import structlog
 from sqlalchemy.orm import Session, sessionmaker
 
 from simulator.chance import Chance
 from simulator.clock import Clock
+from simulator.logs import Log
 from simulator.triggers import outbox
 from simulator.triggers.backoff import RetryPolicy
 from simulator.triggers.journalled import Journalled
 from simulator.triggers.outbox import ClaimedDelivery
 from simulator.triggers.outcome import Outcome
 
-log = structlog.get_logger("simulator.triggers")
+log = Log("simulator.triggers")
 _numbers = itertools.count(1)
 
 
