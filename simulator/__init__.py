@@ -9,10 +9,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from simulator.client import Control, ControlRefused, ControlUnreachable, attach
+    from simulator.client import (
+        Control,
+        ControlRefused,
+        ControlUnreachable,
+        NotInTime,
+        attach,
+        delivered,
+        fetched,
+        idle,
+    )
     from simulator.server import Simulator
 
-__all__ = ["Control", "ControlRefused", "ControlUnreachable", "Simulator", "attach"]
+__all__ = [
+    "Control",
+    "ControlRefused",
+    "ControlUnreachable",
+    "NotInTime",
+    "Simulator",
+    "attach",
+    "delivered",
+    "fetched",
+    "idle",
+]
 
 
 def __getattr__(name: str) -> Any:

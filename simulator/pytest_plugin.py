@@ -21,6 +21,7 @@ import pytest
 if TYPE_CHECKING:
     from simulator.client import Attached, Control
     from simulator.server import Simulator
+    from simulator.verbs.clock import Clock
 
 _FIXTURES = ("crm_sim", "crm_sim_noproc")
 # Option to the setting of crm_sim that it stands for.
@@ -77,7 +78,7 @@ def crm_sim(_crm_sim_of_process: "Simulator") -> Iterator["Simulator"]:
 
 
 @pytest.fixture
-def crm_sim_clock(crm_sim: "Simulator") -> Any:
+def crm_sim_clock(crm_sim: "Simulator") -> "Clock":
     """The clock of crm_sim, standing still."""
     crm_sim.clock.freeze()
     return crm_sim.clock

@@ -58,7 +58,7 @@ class Simulator(Control):
         self._thrown_away = settings is None
         self.settings = settings or Settings(**{"port": 0, "ephemeral": True, **changes})
         self.ca_path: Path | None = None  # None: plain http, or a certificate of the user's own
-        self._clock = clock
+        self._given_clock = clock
         self._ticking = ticking
         self._port = 0
         self._stop: weakref.finalize[Any, Any] | None = None
@@ -90,7 +90,7 @@ class Simulator(Control):
             # The server works on a duplicate.
             with listen(self.settings.host, self.settings.port) as listener:
                 authority, tls = self._tls()
-                self.app = create_app(self.settings, clock=self._clock, authority=authority)
+                self.app = create_app(self.settings, clock=self._given_clock, authority=authority)
                 services = self.services
                 stack.callback(services.close)
                 server = Server(self.app, listener, tls, "simulator")

@@ -24,10 +24,18 @@ _TIMEOUT_S = 600.0  # between two bytes; a wait says itself how long it may take
 class ControlRefused(Exception):
     """A refused call: the sentence of the problem, and what it says of each field."""
 
-    def __init__(self, status: int, detail: str, fields: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        fields: Mapping[str, str],
+        problem: Mapping[str, Any] | None = None,
+    ) -> None:
+        """problem: all that the simulator said."""
         super().__init__(detail)
         self.status = status
         self.fields = dict(fields)
+        self.problem = dict(problem or {})
 
     @property
     def field(self) -> str | None:
@@ -116,6 +124,7 @@ def _content(status: int, mimetype: str, content: bytes) -> bytes:
     if mimetype != MIMETYPE:
         begin = content[:200].decode("utf-8", "replace")
         raise ControlRefused(status, f"The simulator answered {status}: {begin}", {})
-    problem = Problem(**json.loads(content))
+    said = json.loads(content)
+    problem = Problem.model_validate(said)
     fields = {error.field: error.message for error in problem.errors}
-    raise ControlRefused(status, problem.detail, fields)
+    raise ControlRefused(status, problem.detail, fields, said)

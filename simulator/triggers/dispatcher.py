@@ -74,10 +74,7 @@ class Dispatcher:
 
     def send(self, claimed: ClaimedDelivery) -> Outcome:
         """What came of calling the delivery's URL once."""
-        if self.journalled is None:
-            outcome = self._send(claimed.url)
-        else:
-            outcome = self.journalled.call(claimed, self._send)
+        outcome = self._call(claimed)
         log.info(
             "send",
             delivery=claimed.id,
@@ -164,6 +161,11 @@ class Dispatcher:
     def close(self) -> None:
         """Wait for the calls under way; close the sender first to cut them off."""
         self._pool.shutdown(wait=True)
+
+    def _call(self, claimed: ClaimedDelivery) -> Outcome:
+        if self.journalled is None:
+            return self._send(claimed.url)
+        return self.journalled.call(claimed, self._send)
 
     def _begin(self) -> list[Future[None]]:
         free = self._concurrency - self._under_way
