@@ -41,8 +41,8 @@ class Calls:
     ) -> Reply:
         """The reply of any call; what is None in the query is left out."""
         given = {name: plain(value) for name, value in (query or {}).items() if value is not None}
-        plain = None if body is None else {name: plain(value) for name, value in body.items()}
-        return model.model_validate_json(self._transport.call(method, path, given, plain))
+        sent = None if body is None else {name: plain(value) for name, value in body.items()}
+        return model.model_validate_json(self._transport.call(method, path, given, sent))
 
 
 def number(record: Record) -> str:
