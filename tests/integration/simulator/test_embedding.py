@@ -5,13 +5,24 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import requests
 from flask import Flask, request
 
-from simulator import Control, ControlRefused, ControlUnreachable, Simulator, attach
+from simulator import (
+    Control,
+    ControlRefused,
+    ControlUnreachable,
+    NotInTime,
+    Simulator,
+    attach,
+    delivered,
+    fetched,
+    idle,
+)
 from simulator.triggers.urls import Event, Kind
 from tests.tls_receiver import PATIENCE_S, open_sockets
 
@@ -23,18 +34,11 @@ class Toy:
 
     def __init__(self) -> None:
         self.app = Flask("toy")
-        self.came = threading.Semaphore(0)
         self.paths: list[str] = []
         self.app.add_url_rule("/<path:rest>", "hook", self._hook, methods=["GET", "POST"])
 
-    def wait_for(self, count: int) -> list[str]:
-        for _ in range(count):
-            assert self.came.acquire(timeout=PATIENCE_S)
-        return self.paths
-
     def _hook(self, rest: str) -> str:
         self.paths.append(f"{rest}?{request.query_string.decode()}")
-        self.came.release()
         return "ok"
 
 
@@ -63,7 +67,8 @@ def test_the_tests_own_receiver_is_served_trusted_and_called(sim: Control) -> No
     customer = sim.agent.create_customer(**ADA)
     case = sim.agent.acting_as("ag1002").create_case(customer, subject="Noise")
 
-    assert toy.wait_for(2) is toy.paths
+    sim.wait(delivered(customer))
+    sim.wait(delivered(case))
     number = customer.record_id
     assert set(toy.paths) == {
         f"hook/customer/create?AccountID={number}",
@@ -156,7 +161,8 @@ def test_a_failed_assertion_on_deliveries_says_what_came_nearest(sim: Control) -
     toy = Toy()
     sim.triggers.set("Customer", "Create", sim.serve(toy.app) + "/hook")
     customer = sim.agent.create_customer(**ADA)
-    toy.wait_for(1)
+    sim.wait(delivered(customer))
+    sim.deliveries.assert_delivered(customer, times=1)
     with pytest.raises(AssertionError) as failure:
         sim.deliveries.assert_delivered(customer, event="Edit")
     said = str(failure.value)
@@ -169,11 +175,44 @@ def test_many_are_redelivered(sim: Control) -> None:
     toy = Toy()
     sim.triggers.set_all(sim.serve(toy.app) + "/hook")
     sim.agent.create_customer(**ADA)
-    toy.wait_for(1)
-    while not sim.deliveries.redeliver_many(dry_run=True).count:
-        pass  # answered, and in a moment recorded
+    sim.wait(idle)
+    assert sim.deliveries.redeliver_many(dry_run=True).count == 1
     assert sim.deliveries.redeliver_many(expected=1, kind="Customer").delivery_ids == [1]
-    toy.wait_for(1)
+    sim.wait(idle)
+    assert len(toy.paths) == 2
+
+
+def test_waiting_in_vain_says_why(sim: Control) -> None:
+    sim.clock.freeze()
+    sim.triggers.set_all("https://127.0.0.1:1/nobody")
+    customer = sim.agent.create_customer(**ADA)
+    with pytest.raises(NotInTime, match="Not idle within 0 s") as vain:
+        sim.wait(idle, timeout_s=0)
+    assert [one.record_id for one in vain.value.why.deliveries] == [customer.record_id]
+    with pytest.raises(NotInTime, match="Nobody has read Customer"):
+        sim.wait(fetched(customer), timeout_s=0)
+    with pytest.raises(ControlRefused) as refused:
+        sim.wait(delivered(customer.record_id), timeout_s=0)  # a number alone tells no kind
+    assert refused.value.field == "kind"
+
+
+def test_the_clock_plays_a_whole_outage(sim: Control) -> None:
+    sim.clock.freeze()
+    sim.triggers.set_all("https://127.0.0.1:1/nobody")
+    sim.agent.create_customer(**ADA)
+    begun = sim.clock.now()
+    moved = sim.clock.advance(timedelta(hours=31))
+
+    assert (moved.now, moved.idle) == (begun + timedelta(hours=31), True)
+    [delivery] = sim.deliveries.list(state="exhausted")
+    assert delivery.attempt_count == 8
+    assert len(sim.journal.list(door="trigger")) == 8
+    assert sim.events.list(what="attempt.ended", limit=1)[0].at < moved.now
+    with pytest.raises(ControlRefused) as refused:
+        sim.clock.set(begun)
+    assert refused.value.field == "at"
+    sim.clock.resume()
+    assert not sim.clock.frozen
 
 
 def test_nobody_there_is_a_sentence() -> None:
