@@ -20,7 +20,7 @@ from simulator.services import services
 from simulator.triggers.playing import AlreadyPlaying, Played
 from simulator.waiting import Idle
 
-_LONGEST_S = 1e11  # beyond the year 9999 wherever the clock stands
+_LONGEST_S = 3e11  # beyond the year 9999 wherever the clock stands
 
 
 class RealTime(BaseModel):
