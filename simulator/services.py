@@ -15,7 +15,9 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from simulator.clock import Clock
 from simulator.db import session_factory
+from simulator.faults.registry import Registry
 from simulator.local_crm import changes
+from simulator.local_crm.models import RecordVersion
 from simulator.settings import Settings
 from simulator.triggers import outbox
 from simulator.triggers.backoff import policy_named
@@ -24,6 +26,7 @@ from simulator.triggers.scheduler import Scheduler
 from simulator.triggers.sender import Sender
 
 EXTENSION = "crm_simulator"
+_CHANGED = "simulator.services.changed"  # in session.info: kind and number of what changed
 log = structlog.get_logger("simulator.triggers")
 
 
@@ -35,6 +38,7 @@ class Services:
     sessions: sessionmaker[Session]
     clock: Clock
     settings: Settings
+    faults: Registry
     sender: Sender
     dispatcher: Dispatcher
     scheduler: Scheduler
@@ -68,6 +72,7 @@ def make_services(engine: Engine, settings: Settings, clock: Clock, rng: random.
         settings.trigger_success,
     )
     sessions = session_factory(engine, changes.session_info(settings))
+    faults = Registry(clock, lambda *key: rng.random())
     dispatcher = Dispatcher(
         sessions,
         clock,
@@ -76,11 +81,15 @@ def make_services(engine: Engine, settings: Settings, clock: Clock, rng: random.
         rng,
         lease_s=settings.lease_s,
         concurrency=settings.trigger_concurrency,
+        faults=faults,
+        timeout_s=settings.trigger_timeout_s,
     )
+    faults.on_cleared = dispatcher.faults_cleared
     scheduler = Scheduler(dispatcher.begin_due, settings.tick_s)
     dispatcher.on_slot_free = scheduler.wake
     _wake_after_commit(sessions, scheduler)
-    return Services(engine, sessions, clock, settings, sender, dispatcher, scheduler)
+    _tell_of_changes(sessions, dispatcher)
+    return Services(engine, sessions, clock, settings, faults, sender, dispatcher, scheduler)
 
 
 def _wake_after_commit(sessions: sessionmaker[Session], scheduler: Scheduler) -> None:
@@ -93,3 +102,18 @@ def _wake_after_commit(sessions: sessionmaker[Session], scheduler: Scheduler) ->
             scheduler.wake()
 
     event.listen(sessions, "after_commit", wake)
+
+
+def _tell_of_changes(sessions: sessionmaker[Session], dispatcher: Dispatcher) -> None:
+    """A fault may hold a delivery back until its record changes once more."""
+
+    def remember(session: Session, _context: object) -> None:
+        versions = [one for one in session.new if isinstance(one, RecordVersion)]
+        session.info.setdefault(_CHANGED, []).extend((v.kind, v.record_id) for v in versions)
+
+    def tell(session: Session) -> None:
+        for kind, record_id in session.info.pop(_CHANGED, ()):
+            dispatcher.record_changed(kind, record_id)
+
+    event.listen(sessions, "after_flush", remember)
+    event.listen(sessions, "after_commit", tell)

@@ -75,6 +75,11 @@ def reply(model: BaseModel, status: int = 200) -> Response:
     return Response(model.model_dump_json(), status=status, mimetype="application/json")
 
 
+def refused(why: str) -> dict[str, Any]:
+    """A refusal as the description lists it among a route's responses."""
+    return {"description": why, **_PROBLEM}
+
+
 @control.before_request
 def _refuse_strangers() -> None:
     token = services().settings.control_token

@@ -6,10 +6,11 @@ receiver may be called twice for one change (assumption trigger.may-repeat).
 """
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import or_, select
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from simulator.triggers.backoff import RetryPolicy, next_attempt_at
@@ -62,6 +63,7 @@ class ClaimedDelivery:
     url: str
     owner: str
     leased_until: datetime
+    attempt: int = 1  # the number of the attempt that it was claimed for
 
 
 def claim_due(
@@ -105,13 +107,36 @@ def record(
     _add_attempt(session, delivery, outcome, now)
     if outcome.delivered:
         _settle(delivery, DeliveryState.DELIVERED, None)
-    elif (delivery.lease_owner, delivery.leased_until) == (claimed.owner, claimed.leased_until):
+    elif _is_leased_to(claimed, delivery):
         delivery.schedule_step += 1
-        retry_at = next_attempt_at(delivery.schedule_step, now, policy, rng)
+        retry_at = (
+            next_attempt_at(delivery.schedule_step, now, policy, rng) if outcome.retry else None
+        )
         state = DeliveryState.EXHAUSTED if retry_at is None else DeliveryState.WAITING
         _settle(delivery, state, retry_at)
     session.flush()
     return delivery
+
+
+def put_back(session: Session, claimed: ClaimedDelivery, due_at: datetime) -> None:
+    """Give up the lease without an attempt; the delivery is due at `due_at`."""
+    delivery = session.get(Delivery, claimed.id)
+    if delivery is not None and _is_leased_to(claimed, delivery):
+        _settle(delivery, DeliveryState.WAITING, due_at)
+
+
+def release(session: Session, delivery_ids: Sequence[int], now: datetime) -> None:
+    """Make deliveries due now, of those that wait for a later instant and belong to nobody."""
+    session.execute(
+        update(Delivery)
+        .where(
+            Delivery.id.in_(delivery_ids),
+            Delivery.state == DeliveryState.WAITING,
+            Delivery.lease_owner.is_(None),
+            Delivery.next_attempt_at > now,
+        )
+        .values(next_attempt_at=now)
+    )
 
 
 def redeliver(session: Session, delivery_id: int, now: datetime) -> bool:
@@ -129,6 +154,10 @@ def redeliver(session: Session, delivery_id: int, now: datetime) -> bool:
     return True
 
 
+def _is_leased_to(claimed: ClaimedDelivery, delivery: Delivery) -> bool:
+    return (delivery.lease_owner, delivery.leased_until) == (claimed.owner, claimed.leased_until)
+
+
 def _lease(delivery: Delivery, owner: str, leased_until: datetime) -> ClaimedDelivery:
     delivery.lease_owner, delivery.leased_until = owner, leased_until
     return ClaimedDelivery(
@@ -139,6 +168,7 @@ def _lease(delivery: Delivery, owner: str, leased_until: datetime) -> ClaimedDel
         url=delivery.url,
         owner=owner,
         leased_until=leased_until,
+        attempt=delivery.attempt_count + 1,
     )
 
 
