@@ -1,17 +1,16 @@
 """The Flask application of the simulator: the one module that knows all others.
 
-In: settings, a clock, a source of chance. Out: an app over an open database, with its services
-and pages; nothing ticks yet. Killed here: the database has its tables, the rest is done anew.
+In: settings, a clock. Out: an app over an open database, with its services and pages; nothing
+ticks yet. Killed here: the database has its tables, the rest is done anew.
 """
 
 import os
-import random
 
 from flask import Flask
 
 from simulator import web
 from simulator.agent_console.routes import blueprint as agent_console
-from simulator.clock import Clock, SystemClock
+from simulator.clock import ControlledClock
 from simulator.config_manager.routes import blueprint as config_manager
 from simulator.control_api import routes as control_api
 from simulator.crm_api.routes import blueprint as crm_api
@@ -24,9 +23,7 @@ from simulator.settings import Settings
 MAX_REQUEST_BYTES = 2_000_000  # without a limit a raw XML body of any size is read into memory
 
 
-def create_app(
-    settings: Settings, *, clock: Clock | None = None, rng: random.Random | None = None
-) -> Flask:
+def create_app(settings: Settings, *, clock: ControlledClock | None = None) -> Flask:
     """An app of its own over the database of `settings`.
 
     Raises DatabaseUnusable and CaFileUnusable, each with a sentence for the operator. Close
@@ -34,9 +31,7 @@ def create_app(
     """
     engine = open_database(settings.database_path)
     try:
-        services = make_services(
-            engine, settings, clock or SystemClock(), rng or random.SystemRandom()
-        )
+        services = make_services(engine, settings, clock or ControlledClock(settings.freeze_at))
         with services.sessions.begin() as session:
             fill_at_first_start(session, settings)
     except BaseException:

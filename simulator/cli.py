@@ -29,6 +29,8 @@ def main() -> None:
 @option("--tls-key", "tls_key", type=click.Path(path_type=Path))
 @option("--trigger-ca", "trigger_ca", type=click.Path(path_type=Path))
 @option("--retry-schedule", "retry_schedule", type=click.Choice(["standard", "quick"]))
+@option("--chaos-seed", "chaos_seed")
+@option("--freeze-at", "freeze_at")
 def serve(**options: Any) -> None:
     """Serve the Agent Console, Configuration Manager and CRM API, and send triggers."""
     from simulator.db import DatabaseUnusable

@@ -9,7 +9,6 @@ The TLS handshake happens in the request's thread: a client that connects and sa
 holds that thread for some seconds and nobody else.
 """
 
-import random
 import socket
 import ssl
 from ipaddress import ip_address
@@ -23,7 +22,7 @@ from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
 from simulator.app import create_app
 from simulator.certificates import Certificates, own_certificates, server_context
-from simulator.clock import Clock
+from simulator.clock import ControlledClock
 from simulator.services import EXTENSION, Services
 from simulator.settings import Settings
 
@@ -43,8 +42,7 @@ class Simulator:
         self,
         settings: Settings,
         *,
-        clock: Clock | None = None,
-        rng: random.Random | None = None,
+        clock: ControlledClock | None = None,
         ticking: bool = True,
     ) -> None:
         """ticking=False leaves deliveries alone until `services.dispatcher.run_once()`."""
@@ -52,7 +50,6 @@ class Simulator:
         self.ca_path: Path | None = None  # None: plain http, or a certificate of the user's own
         self.app: Flask
         self._clock = clock
-        self._rng = rng
         self._ticking = ticking
         self._port = 0
         self._server: _Server | None = None
@@ -76,7 +73,7 @@ class Simulator:
         listener = _listen(self.settings.host, self.settings.port)
         try:
             tls = self._tls()
-            self.app = create_app(self.settings, clock=self._clock, rng=self._rng)
+            self.app = create_app(self.settings, clock=self._clock)
             self._server = _Server(listener, self.app, tls)
         finally:
             listener.close()  # the server works on a duplicate

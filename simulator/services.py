@@ -4,7 +4,6 @@ In: an engine, a clock, settings. Out: `Services`, and `services()` for routes. 
 nothing is held but connections and threads.
 """
 
-import random
 from dataclasses import dataclass
 from typing import cast
 
@@ -13,8 +12,11 @@ from flask import current_app
 from sqlalchemy import Engine, event
 from sqlalchemy.orm import Session, sessionmaker
 
-from simulator.clock import Clock
+from simulator import events
+from simulator.chance import Chance
+from simulator.clock import ControlledClock
 from simulator.db import session_factory
+from simulator.events import Events
 from simulator.faults.registry import Registry
 from simulator.local_crm import changes
 from simulator.local_crm.models import RecordVersion
@@ -36,7 +38,9 @@ class Services:
 
     engine: Engine
     sessions: sessionmaker[Session]
-    clock: Clock
+    clock: ControlledClock
+    chance: Chance
+    events: Events
     settings: Settings
     faults: Registry
     sender: Sender
@@ -60,7 +64,7 @@ def services() -> Services:
     return cast(Services, current_app.extensions[EXTENSION])
 
 
-def make_services(engine: Engine, settings: Settings, clock: Clock, rng: random.Random) -> Services:
+def make_services(engine: Engine, settings: Settings, clock: ControlledClock) -> Services:
     """The services over one database; nothing ticks until the scheduler is started.
 
     Raises CaFileUnusable.
@@ -71,14 +75,18 @@ def make_services(engine: Engine, settings: Settings, clock: Clock, rng: random.
         settings.trigger_ca,
         settings.trigger_success,
     )
-    sessions = session_factory(engine, changes.session_info(settings))
-    faults = Registry(clock, lambda *key: rng.random())
+    chance = Chance(settings.chaos_seed)
+    log_of_events = Events(clock, chance.seed)
+    faults = Registry(clock, chance, log_of_events)
+    sessions = session_factory(
+        engine, changes.session_info(settings) | events.session_info(log_of_events)
+    )
     dispatcher = Dispatcher(
         sessions,
         clock,
         sender.send,
         policy_named(settings.retry_schedule, settings.retry_jitter),
-        rng,
+        chance,
         lease_s=settings.lease_s,
         concurrency=settings.trigger_concurrency,
         faults=faults,
@@ -87,21 +95,33 @@ def make_services(engine: Engine, settings: Settings, clock: Clock, rng: random.
     faults.on_cleared = dispatcher.faults_cleared
     scheduler = Scheduler(dispatcher.begin_due, settings.tick_s)
     dispatcher.on_slot_free = scheduler.wake
-    _wake_after_commit(sessions, scheduler)
+    _tell_after_commit(sessions, scheduler)
     _tell_of_changes(sessions, dispatcher)
-    return Services(engine, sessions, clock, settings, faults, sender, dispatcher, scheduler)
+    return Services(
+        engine,
+        sessions,
+        clock,
+        chance,
+        log_of_events,
+        settings,
+        faults,
+        sender,
+        dispatcher,
+        scheduler,
+    )
 
 
-def _wake_after_commit(sessions: sessionmaker[Session], scheduler: Scheduler) -> None:
+def _tell_after_commit(sessions: sessionmaker[Session], scheduler: Scheduler) -> None:
     """Before the commit the dispatcher would find nothing; a tick later would be late."""
 
-    def wake(session: Session) -> None:
+    def tell(session: Session) -> None:
+        events.hand_over(session)
         deliveries = session.info.pop(outbox.ENQUEUED, None)
         if deliveries:
             log.info("enqueue", deliveries=deliveries)
             scheduler.wake()
 
-    event.listen(sessions, "after_commit", wake)
+    event.listen(sessions, "after_commit", tell)
 
 
 def _tell_of_changes(sessions: sessionmaker[Session], dispatcher: Dispatcher) -> None:

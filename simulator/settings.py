@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import AwareDatetime, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -154,6 +154,15 @@ class Settings(BaseSettings):
     )
     api_row_cap: int = Field(
         0, ge=0, description="Most records in a reply; 0 is no limit (api.row-cap)."
+    )
+    chaos_seed: str | None = Field(
+        None,
+        min_length=1,
+        description="Seed of every random choice; by default a new one for each start.",
+    )
+    freeze_at: AwareDatetime | None = Field(
+        None,
+        description="Instant at which the clock begins and stands still, e.g. 2026-03-02T09:00Z.",
     )
     lease_s: float = Field(
         60.0, gt=0, description="How long a claimed delivery belongs to its claimer."

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from simulator.events import What, note_at_commit
 from simulator.triggers.models import TriggerBox
 from simulator.triggers.urls import BOXES, Event, Kind, RecordIds
 
@@ -25,6 +26,9 @@ def save_boxes(session: Session, urls: Mapping[tuple[Kind, Event], str]) -> None
     """Put these URLs into their boxes; an empty one empties its box."""
     for (kind, event), url in urls.items():
         session.merge(TriggerBox(kind=kind, event=event, url=url))
+    # Which boxes, not the URLs: they name ports, and may hold secrets.
+    filled = ", ".join(f"{kind} {event}" for (kind, event), url in urls.items() if url)
+    note_at_commit(session, What.BOXES_SAVED, "boxes", filled=filled)
 
 
 EXAMPLE_IDS: dict[Kind, RecordIds] = {

@@ -16,10 +16,11 @@ from flask.blueprints import BlueprintSetupState
 from sqlalchemy import Connection
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from simulator.crm_api import filters, parse, render, write
+from simulator.crm_api import faulty, filters, parse, render, write
 from simulator.crm_api.errors import CallRefused, Refusal, TooManyRequests
 from simulator.crm_api.rate_limit import RateLimit
 from simulator.db import read_connection
+from simulator.faults.registry import Fired
 from simulator.local_crm import api_access, custom_fields
 from simulator.local_crm.api_access import Access, verify, verify_key
 from simulator.local_crm.changes import Author
@@ -46,6 +47,8 @@ class _Call:
 
     settings: Settings
     root: str = "WAPI"
+    unknown_caller: Refusal = Refusal.BAD_CREDENTIALS  # what wrong credentials are answered with
+    fired: Fired | None = None  # the fault that hits the call
 
 
 @blueprint.record
@@ -73,13 +76,13 @@ def _answer(reply: Callable[[_Call, bytes, ExitStack], Response]) -> Response:
         limit: RateLimit = current_app.extensions[_RATE_LIMIT]
         limit.check(services().clock.now())
         with ExitStack() as stack:
-            return reply(call, body, stack)
+            response = reply(call, body, stack)
     except CallRefused as refused:
         response = _response(render.error_reply(refused, call.root, call.settings))
         if isinstance(refused, TooManyRequests):
             response.status_code = 429
             response.headers["Retry-After"] = str(refused.retry_after_s)
-        return response
+    return faulty.reply(call.fired, response, services().faults)
 
 
 def _read_body(limit: int) -> bytes:
@@ -105,7 +108,7 @@ def _wapi_reply(call: _Call, body: bytes, stack: ExitStack) -> Response:
     reading = stack.enter_context(read_connection(services().engine))
     access = _enabled_access(call, reading)
     if not verify(access, credentials.tenant, credentials.username, credentials.password):
-        raise CallRefused(Refusal.BAD_CREDENTIALS)
+        raise CallRefused(call.unknown_caller)
     return _run(call, reading, access, command, stack)
 
 
@@ -113,8 +116,9 @@ def _cc_wapi_reply(call: _Call, body: bytes, stack: ExitStack) -> Response:
     reading = stack.enter_context(read_connection(services().engine))
     access = _enabled_access(call, reading)
     tenant, key = (request.headers.get(name, "") for name in ("X-8x8-Tenant", "x-api-key"))
+    call.unknown_caller = Refusal.BAD_KEY
     if not verify_key(access, tenant, key):
-        raise CallRefused(Refusal.BAD_KEY)
+        raise CallRefused(call.unknown_caller)
     return _run(call, reading, access, parse.bare_command(body), stack)
 
 
@@ -141,6 +145,10 @@ def _run(
         raise CallRefused(Refusal.NOT_AVAILABLE, action, kind)
     if f"{kind}:{action}" not in access.rights:  # api.rights
         raise CallRefused(Refusal.NO_RIGHT, action, kind)
+    call.fired = faulty.fault_of(services().faults, kind, action, command)
+    instead = faulty.nothing_done(call.fired, call.unknown_caller)
+    if instead is not None:
+        return instead
     if action == "Get":
         return _get(call, reading, kind, command, stack)
     author = Author(Origin.API, access.used_identity)  # api.identity
@@ -161,7 +169,9 @@ def _get(
     """A reply that fits one chunk is sent whole, with its length; a longer one as rows come."""
     custom = custom_fields.of_kind(reading, kind)
     found = filters.select_matching(kind, command.values, custom, call.settings)
-    rows = reading.execute(found.execution_options(yield_per=_ROWS_AT_ONCE))
+    found = faulty.query(call.fired, found, services().clock.now())
+    found_rows = reading.execute(found.execution_options(yield_per=_ROWS_AT_ONCE))
+    rows = faulty.rows(call.fired, found_rows)
     chunks = render.reply_chunks(kind, custom, rows, call.root, call.settings)
     begun = list(islice(chunks, 2))
     if len(begun) < 2:

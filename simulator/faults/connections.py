@@ -24,17 +24,25 @@ def silence(
     sock: socket.socket | None, delay_s: float, goes_on: Callable[[], bool]
 ) -> Iterator[bytes]:
     """Not a byte until the caller is gone, the fault is, or the time is up; then the end."""
-    _wait(sock, delay_s, goes_on)
-    raise ConnectionAbortedError("No reply, on purpose.")
-    yield b""
+
+    def begin() -> bytes:
+        _wait(sock, delay_s, goes_on)
+        _ask_no_more(sock)
+        raise ConnectionAbortedError("No reply, on purpose.")
+
+    return iter(begin, b"")
 
 
 def reset(sock: socket.socket | None) -> Iterator[bytes]:
     """Not a byte, and a connection that is closed with RST."""
-    if sock is not None:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    raise ConnectionAbortedError("The connection is reset, on purpose.")
-    yield b""
+
+    def begin() -> bytes:
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        _ask_no_more(sock)
+        raise ConnectionAbortedError("The connection is reset, on purpose.")
+
+    return iter(begin, b"")
 
 
 def drip(
@@ -46,6 +54,13 @@ def drip(
     for begin in range(0, len(data), size):
         yield data[begin : begin + size]
         _wait(sock, delay_s / pieces, goes_on)
+
+
+def _ask_no_more(sock: socket.socket | None) -> None:
+    """Let the server find the end of the stream, where it would wait for a next request."""
+    if sock is not None:
+        # Not SSLSocket.shutdown: that gives up TLS, and the server would read plain text.
+        socket.socket.shutdown(sock, socket.SHUT_RD)
 
 
 def _wait(sock: socket.socket | None, delay_s: float, goes_on: Callable[[], bool]) -> None:

@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import Lock
 
+from simulator.chance import Chance
 from simulator.clock import Clock
+from simulator.events import Events, What
 from simulator.faults import rules
 from simulator.faults.models import Fault
 from simulator.faults.rules import Call
@@ -72,14 +74,13 @@ class _Standing:
 class Registry:
     """All faults of one simulator."""
 
-    def __init__(self, clock: Clock, draw: Callable[..., float]) -> None:
-        """draw: a number from 0 up to 1 for a purpose and what it is for, always the same."""
+    def __init__(self, clock: Clock, chance: Chance, events: Events) -> None:
         self._clock = clock
-        self._draw = draw
+        self._chance = chance
+        self._events = events
         self._lock = Lock()
         self._standing: dict[int, _Standing] = {}
         self._last_id = 0
-        self.on_fired: Callable[[Fired], None] = lambda fired: None
         self.on_cleared: Callable[[list[int]], None] = lambda ids: None
 
     def add(self, fault: Fault) -> Listed:
@@ -91,8 +92,11 @@ class Registry:
             if len(self._standing) - over >= MOST_IN_FORCE:
                 raise TooManyFaults(f"{MOST_IN_FORCE} faults are in force. Clear some first.")
             self._last_id += 1
-            self._standing[self._last_id] = _Standing(self._last_id, fault, now, ends_at)
-            return self._listed(self._standing[self._last_id], now)
+            added = _Standing(self._last_id, fault, now, ends_at)
+            self._standing[added.id] = added
+        said = fault.model_dump(mode="json", exclude_defaults=True)
+        self._events.note(What.FAULT_SET, f"fault {added.id}", at=now, fault=fault.fault, **said)
+        return self._listed(added, now)
 
     def all(self) -> list[Listed]:
         """Every fault that was added and not cleared, in that order; the latest that are over."""
@@ -150,7 +154,12 @@ class Registry:
             if found.fault.once_per_call or found.fault.times_per_record:
                 found.hits[call.subject] += 1
         fired = Fired(found.id, found.fault, call)
-        self.on_fired(fired)
+        self._events.note(
+            What.FAULT_FIRED,
+            f"fault {found.id}",
+            fault=found.fault.fault,
+            call=" ".join(call.identity)[:200],
+        )
         return fired
 
     def _hits(self, one: _Standing, call: Call, now: datetime) -> bool:
@@ -171,11 +180,14 @@ class Registry:
 
     def _drawn(self, one: _Standing, call: Call) -> float:
         one.by_identity[call.identity] += 1
-        return self._draw("fault", str(one.id), *call.identity, str(one.by_identity[call.identity]))
+        before = one.by_identity[call.identity]
+        return self._chance.of("fault", one.id, *call.identity, before).random()
 
     def _clear(self, fault_ids: list[int]) -> None:
         with self._lock:
             gone = [one for one in fault_ids if self._standing.pop(one, None)]
+        for fault_id in gone:
+            self._events.note(What.FAULT_CLEARED, f"fault {fault_id}")
         if gone:
             self.on_cleared(gone)
 

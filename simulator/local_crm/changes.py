@@ -18,7 +18,9 @@ from typing import Any, cast
 from sqlalchemy import JSON, ColumnDefault, func, select
 from sqlalchemy.orm import Session
 
+from simulator import events
 from simulator.db import Base
+from simulator.events import What
 from simulator.local_crm import custom_fields, fields
 from simulator.local_crm.fields import Field
 from simulator.local_crm.models import (
@@ -218,6 +220,17 @@ def create_many(
         for data in bulk
     ]
     _insert_many(session, RecordVersion, versions)
+    if bulk and events.noted(session):
+        events.note_at_commit(
+            session,
+            What.RECORDS_CREATED,
+            f"{kind} {bulk[0][number]}",
+            at=now,
+            count=len(bulk),
+            origin=author.origin,
+            actor=author.actor,
+            data=events.fingerprint(bulk),
+        )
     return len(bulk)
 
 
@@ -403,23 +416,37 @@ def _note(
             RecordVersion.kind == kind, RecordVersion.record_id == record_id
         )
     )
-    session.add(
-        RecordVersion(
-            kind=kind,
-            record_id=record_id,
-            version=(latest or 0) + 1,
-            event=event,
-            origin=author.origin,
-            actor=author.actor,
-            changed_at=now,
-            data=None if event is Event.DELETE else version_data(record),
-        )
+    version = RecordVersion(
+        kind=kind,
+        record_id=record_id,
+        version=(latest or 0) + 1,
+        event=event,
+        origin=author.origin,
+        actor=author.actor,
+        changed_at=now,
+        data=None if event is Event.DELETE else version_data(record),
     )
+    session.add(version)
+    _note_event(session, version)
     silent = (kind, event) == (Kind.FOLLOWUP, Event.EDIT) and not author.followup_edit_fires
     firing = _firing(session)
     by_agent = author.origin is Origin.AGENT or (author.origin is Origin.EMAIL and firing.email)
     if fires and by_agent and not silent:
         outbox.enqueue(session, kind, event, record.ids, now, firing.continuation)
+
+
+def _note_event(session: Session, version: RecordVersion) -> None:
+    events.note_at_commit(
+        session,
+        What.RECORD_CHANGED,
+        f"{version.kind} {version.record_id}",
+        at=version.changed_at,
+        event=version.event,
+        version=version.version,
+        origin=version.origin,
+        actor=version.actor,
+        data=events.fingerprint(version.data),
+    )
 
 
 def _as_json(value: Any) -> Any:

@@ -21,7 +21,7 @@ def as_it_was(statement: Select[Any], instant: datetime) -> Select[Any]:
 
 
 def _earlier_table(kind: Kind, instant: datetime) -> CTE:
-    table, number = MODELS[kind].__table__, NUMBER_COLUMN[kind]
+    model, number = MODELS[kind], NUMBER_COLUMN[kind]
     later = aliased(RecordVersion)
     overtaken = select(later.id).where(
         later.kind == RecordVersion.kind,
@@ -36,7 +36,7 @@ def _earlier_table(kind: Kind, instant: datetime) -> CTE:
         else type_coerce(
             func.json_extract(RecordVersion.data, f"$.{column.key}"), column.type
         ).label(column.key)
-        for column in table.columns
+        for column in model.__table__.columns
     ]
     return (
         select(*columns)
@@ -46,5 +46,5 @@ def _earlier_table(kind: Kind, instant: datetime) -> CTE:
             RecordVersion.changed_at <= instant,
             ~overtaken.exists(),
         )
-        .cte(table.name)
+        .cte(model.__tablename__)
     )

@@ -1,23 +1,27 @@
 """Brings due deliveries to their receivers: claim (T2), send, record (T3), each a call of its own.
 
-In: sessions, a clock, something that sends, a retry policy. Out: attempts and new states.
+In: sessions, a clock, something that sends, a retry policy, chance. Out: attempts and new states.
 Killed between claim and send, or between send and record: the lease runs out, the delivery is
 claimed again and the receiver may be called twice (assumption trigger.may-repeat).
 
 No transaction is open while a call is on the network. At most `concurrency` calls are under
 way, and only as many deliveries are claimed as can be sent at once: no lease runs out in a queue.
+
+Whoever plays the clock forward holds the dispatcher meanwhile (`hold`): ticks and wake-ups begin
+nothing, so that each attempt has the instant at which it was due.
 """
 
 import itertools
 import os
-import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from threading import Lock
+from contextlib import contextmanager
+from threading import Condition
 
 import structlog
 from sqlalchemy.orm import Session, sessionmaker
 
+from simulator.chance import Chance
 from simulator.clock import Clock
 from simulator.faults.registry import Fired, Registry
 from simulator.faults.rules import TriggerCall
@@ -42,7 +46,7 @@ class Dispatcher:
         clock: Clock,
         send: Callable[[str], Outcome],
         policy: RetryPolicy,
-        rng: random.Random,
+        chance: Chance,
         *,
         lease_s: float,
         concurrency: int,
@@ -54,16 +58,17 @@ class Dispatcher:
         self._clock = clock
         self._send = send
         self._policy = policy
-        self._rng = rng
+        self._chance = chance
         self._lease_s = lease_s
         self._concurrency = concurrency
         self._owner = f"dispatcher-{os.getpid()}-{next(_numbers)}"
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="send-trigger")
         self._faults = faults
         self._timeout_s = timeout_s
-        self._held = HeldBack(sessions, clock)
+        self._held_back = HeldBack(sessions, clock)
         self._under_way = 0
-        self._lock = Lock()
+        self._paused = self._held = self._stopping = False
+        self._state = Condition()  # guards the four above
         self.on_slot_free: Callable[[], None] = lambda: None
 
     def claim(self, limit: int) -> list[ClaimedDelivery]:
@@ -94,7 +99,7 @@ class Dispatcher:
         """Write the attempt down and settle what happens next."""
         now = self._clock.now()
         with self._sessions.begin() as session:
-            delivery = outbox.record(session, claimed, outcome, self._policy, self._rng, now)
+            delivery = outbox.record(session, claimed, outcome, self._policy, self._chance, now)
         if delivery is not None:
             log.info(
                 "record",
@@ -104,28 +109,51 @@ class Dispatcher:
                 next_attempt_at=delivery.next_attempt_at and delivery.next_attempt_at.isoformat(),
             )
 
+    @property
+    def paused(self) -> bool:
+        """Whether nothing is sent until `resume`."""
+        with self._state:
+            return self._paused
+
+    def pause(self) -> None:
+        """Send nothing from now on; what is under way goes on, and time does too."""
+        with self._state:
+            self._paused = True
+
+    def resume(self) -> None:
+        """Send again, what became due in the meantime first."""
+        with self._state:
+            self._paused = False
+        self.on_slot_free()
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Let nobody but `run_once` begin anything; entered when nothing is under way."""
+        with self._state:
+            self._held = True
+            self._state.wait_for(lambda: not self._under_way)
+        try:
+            yield
+        finally:
+            with self._state:
+                self._held = False
+            self.on_slot_free()
+
     def begin_due(self) -> list[Future[None]]:
         """Start as many due deliveries as there are free slots; one future for each.
 
         When one of them is done, `on_slot_free` is called: whoever ticks may look again.
         """
-        going: list[tuple[ClaimedDelivery, Fired | None]] = []
-        with self._lock:
-            while free := self._concurrency - self._under_way - len(going):
-                claimed = self.claim(free)
-                begun = len(going)
-                for delivery in claimed:  # in this order and not the threads': always the same
-                    fired = self._fault_of(delivery)
-                    if not self._held.hold(delivery, fired):
-                        going.append((delivery, fired))
-                if len(going) - begun == len(claimed):  # else more may be due for these slots
-                    break
-            self._under_way += len(going)
-        return [self._pool.submit(self._deliver, *one) for one in going]
+        with self._state:
+            return [] if self._held else self._begin()
 
     def run_once(self) -> int:
-        """Send what is due, at most `concurrency`, and wait until all is recorded; how many."""
-        begun = self.begin_due()
+        """Send what is due, at most `concurrency`, and wait until all is recorded; how many.
+
+        While the dispatcher is held this is for the holder alone.
+        """
+        with self._state:
+            begun = self._begin()
         wait(begun)
         for future in begun:
             future.result()
@@ -133,34 +161,56 @@ class Dispatcher:
 
     def record_changed(self, kind: Kind, record_id: str) -> None:
         """Let go what was held back until this record would change; call it after the commit."""
-        if self._held.after_change(kind, record_id):
+        if self._held_back.after_change(kind, record_id):
             self.on_slot_free()
 
     def faults_cleared(self, fault_ids: list[int]) -> None:
         """Let go what these faults held back."""
-        if self._held.after_clearing(fault_ids):
+        if self._held_back.after_clearing(fault_ids):
             self.on_slot_free()
+
+    def stop(self) -> None:
+        """Begin nothing any more; what is under way goes on."""
+        with self._state:
+            self._stopping = True
 
     def close(self) -> None:
         """Wait for the calls under way; close the sender first to cut them off."""
         self._pool.shutdown(wait=True)
 
-    def _fault_of(self, claimed: ClaimedDelivery) -> Fired | None:
+    def _begin(self) -> list[Future[None]]:
+        if self._paused or self._stopping:
+            return []
+        going: list[tuple[ClaimedDelivery, Fired | None]] = []
+        while free := self._concurrency - self._under_way - len(going):
+            claimed = self.claim(free)
+            # In the order of the claim and not of the threads: always the same.
+            begun = [one for one in map(self._with_fault, claimed) if one is not None]
+            going += begun
+            if len(begun) == len(claimed):  # else there are slots left, and more may be due
+                break
+        self._under_way += len(going)
+        return [self._pool.submit(self._deliver, *one) for one in going]
+
+    def _with_fault(self, claimed: ClaimedDelivery) -> tuple[ClaimedDelivery, Fired | None] | None:
+        """The delivery and the fault that hits it; None where it is held back."""
         call = TriggerCall(
             claimed.kind, claimed.event, claimed.record_id, claimed.id, claimed.attempt
         )
-        return self._faults.on_call(call, self._held.may_hold) if self._faults else None
+        fired = self._faults.on_call(call, self._held_back.may_hold) if self._faults else None
+        return None if self._held_back.hold(claimed, fired) else (claimed, fired)
 
     def _deliver(self, claimed: ClaimedDelivery, fired: Fired | None) -> None:
         try:
             self.record(claimed, self.send(claimed, fired))
             if reaches_receiver(fired):
-                self._held.after_sending(claimed.id)
+                self._held_back.after_sending(claimed.id)
         except Exception:
             # The lease runs out and the delivery is claimed again: nothing to mend here.
             log.exception("delivery not recorded", delivery=claimed.id)
             raise
         finally:
-            with self._lock:
+            with self._state:
                 self._under_way -= 1
+                self._state.notify_all()
             self.on_slot_free()

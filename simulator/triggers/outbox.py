@@ -5,14 +5,16 @@ Killed between claim and record: the lease runs out and the delivery is claimed 
 receiver may be called twice for one change (assumption trigger.may-repeat).
 """
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
+from simulator.chance import Chance
+from simulator.db import UtcDateTime
+from simulator.events import What, note_at_commit
 from simulator.triggers.backoff import RetryPolicy, next_attempt_at
 from simulator.triggers.models import Attempt, Delivery, DeliveryState, TriggerBox
 from simulator.triggers.outcome import Outcome
@@ -48,7 +50,7 @@ def enqueue(
     )
     session.add(delivery)
     session.flush()
-    _note_enqueued(session, delivery)
+    _note_due(session, delivery, What.DELIVERY_ENQUEUED, now)
     return delivery
 
 
@@ -62,6 +64,7 @@ class ClaimedDelivery:
     record_id: str
     url: str
     owner: str
+    claimed_at: datetime
     leased_until: datetime
     attempt: int = 1  # the number of the attempt that it was claimed for
 
@@ -83,8 +86,25 @@ def claim_due(
         .order_by(Delivery.next_attempt_at, Delivery.id)
         .limit(limit)
     )
-    leased_until = now + timedelta(seconds=lease_s)
-    return [_lease(delivery, owner, leased_until) for delivery in due]
+    return [_lease(delivery, owner, now, now + timedelta(seconds=lease_s)) for delivery in due]
+
+
+def next_due(session: Session, after: datetime) -> datetime | None:
+    """The next instant at which something may become due, or a lease run out; None if nothing
+    will. What is due already and was not claimed does not count.
+    """
+    waiting = Delivery.state == DeliveryState.WAITING
+    due, freed = session.execute(
+        select(
+            select(func.min(Delivery.next_attempt_at, type_=UtcDateTime))
+            .where(waiting, Delivery.next_attempt_at > after)
+            .scalar_subquery(),
+            select(func.min(Delivery.leased_until, type_=UtcDateTime))
+            .where(waiting, Delivery.leased_until > after)
+            .scalar_subquery(),
+        )
+    ).one()
+    return min((instant for instant in (due, freed) if instant is not None), default=None)
 
 
 def record(
@@ -92,7 +112,7 @@ def record(
     claimed: ClaimedDelivery,
     outcome: Outcome,
     policy: RetryPolicy,
-    rng: random.Random,
+    chance: Chance,
     now: datetime,
 ) -> Delivery | None:
     """The delivery with one attempt more, or None if it is not there any more.
@@ -104,17 +124,19 @@ def record(
     delivery = session.get(Delivery, claimed.id)
     if delivery is None:
         return None
-    _add_attempt(session, delivery, outcome, now)
+    _add_attempt(session, delivery, outcome, claimed.claimed_at, now)
     if outcome.delivered:
         _settle(delivery, DeliveryState.DELIVERED, None)
     elif _is_leased_to(claimed, delivery):
         delivery.schedule_step += 1
+        jitter = chance.of("retry", delivery.id, delivery.attempt_count)
         retry_at = (
-            next_attempt_at(delivery.schedule_step, now, policy, rng) if outcome.retry else None
+            next_attempt_at(delivery.schedule_step, now, policy, jitter) if outcome.retry else None
         )
         state = DeliveryState.EXHAUSTED if retry_at is None else DeliveryState.WAITING
         _settle(delivery, state, retry_at)
     session.flush()
+    _note_attempt(session, delivery, outcome, now)
     return delivery
 
 
@@ -150,7 +172,7 @@ def redeliver(session: Session, delivery_id: int, now: datetime) -> bool:
     delivery.schedule_step = 0
     _settle(delivery, DeliveryState.WAITING, now)
     session.flush()
-    _note_enqueued(session, delivery)
+    _note_due(session, delivery, What.DELIVERY_REDELIVERED, now)
     return True
 
 
@@ -158,7 +180,9 @@ def _is_leased_to(claimed: ClaimedDelivery, delivery: Delivery) -> bool:
     return (delivery.lease_owner, delivery.leased_until) == (claimed.owner, claimed.leased_until)
 
 
-def _lease(delivery: Delivery, owner: str, leased_until: datetime) -> ClaimedDelivery:
+def _lease(
+    delivery: Delivery, owner: str, now: datetime, leased_until: datetime
+) -> ClaimedDelivery:
     delivery.lease_owner, delivery.leased_until = owner, leased_until
     return ClaimedDelivery(
         id=delivery.id,
@@ -167,18 +191,21 @@ def _lease(delivery: Delivery, owner: str, leased_until: datetime) -> ClaimedDel
         record_id=delivery.record_id,
         url=delivery.url,
         owner=owner,
+        claimed_at=now,
         leased_until=leased_until,
         attempt=delivery.attempt_count + 1,
     )
 
 
-def _add_attempt(session: Session, delivery: Delivery, outcome: Outcome, now: datetime) -> None:
+def _add_attempt(
+    session: Session, delivery: Delivery, outcome: Outcome, started_at: datetime, now: datetime
+) -> None:
     delivery.attempt_count += 1
     session.add(
         Attempt(
             delivery_id=delivery.id,
             number=delivery.attempt_count,
-            started_at=now - timedelta(milliseconds=outcome.duration_ms),
+            started_at=started_at,
             finished_at=now,
             status=outcome.status,
             error=outcome.error,
@@ -194,5 +221,27 @@ def _settle(delivery: Delivery, state: DeliveryState, next_at: datetime | None) 
     delivery.lease_owner = delivery.leased_until = None
 
 
-def _note_enqueued(session: Session, delivery: Delivery) -> None:
+def _note_due(session: Session, delivery: Delivery, what: What, now: datetime) -> None:
     session.info.setdefault(ENQUEUED, []).append(delivery.id)
+    note_at_commit(
+        session,
+        what,
+        f"delivery {delivery.id}",
+        at=now,
+        trigger=f"{delivery.kind} {delivery.event}",
+        record_id=delivery.record_id,
+    )
+
+
+def _note_attempt(session: Session, delivery: Delivery, outcome: Outcome, now: datetime) -> None:
+    """What came of it, without the sentence: that names ports."""
+    next_at = delivery.next_attempt_at
+    note_at_commit(
+        session,
+        What.ATTEMPT_ENDED,
+        f"delivery {delivery.id} attempt {delivery.attempt_count}",
+        at=now,
+        status=outcome.status,
+        state=delivery.state,
+        next_attempt_at=None if next_at is None else next_at.isoformat(timespec="microseconds"),
+    )

@@ -38,6 +38,7 @@ from receiver.records import CrmRecord
 from receiver.settle import TOMBSTONES, WorkerOptions
 from receiver.trigger import parse
 from receiver.worker import Worker
+from simulator.chance import Chance
 from simulator.clock import ManualClock
 from simulator.db import open_database, read_session, session_factory
 from simulator.local_crm import changes
@@ -386,7 +387,7 @@ class World:
             self.clock,
             lambda url: Outcome(None, f"{url} is transmitted by the world alone.", "", 0.0),
             RETRIES,
-            self.rng,
+            Chance(str(self.seed)),
             lease_s=LEASE_S,
             concurrency=1,
         )

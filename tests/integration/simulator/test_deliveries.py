@@ -1,7 +1,6 @@
 """From an agent's change to the receiver's socket: retried until 200, never lost."""
 
 import itertools
-import random
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -10,6 +9,7 @@ from threading import Barrier, Thread
 import pytest
 from sqlalchemy import func, select
 
+from simulator.chance import Chance
 from simulator.clock import ManualClock
 from simulator.db import open_database, session_factory
 from simulator.server import Simulator
@@ -46,7 +46,7 @@ def dispatcher_with(
         services.clock,
         send,
         policy,
-        random.Random(1),
+        Chance("1"),
         lease_s=60,
         concurrency=concurrency,
     )

@@ -1,10 +1,10 @@
 """The table of deliveries, a delivery with its attempts, and the redeliver button."""
 
-import random
 from datetime import timedelta
 
 import pytest
 
+from simulator.chance import Chance
 from simulator.clock import ManualClock
 from simulator.db import read_session
 from simulator.services import Services
@@ -30,7 +30,7 @@ def attempt(services: Services, clock: ManualClock, outcome: Outcome) -> None:
     with services.sessions.begin() as session:
         (claimed,) = outbox.claim_due(session, clock.now(), 10, 60, "test")
     with services.sessions.begin() as session:
-        outbox.record(session, claimed, outcome, policy, random.Random(1), clock.now())
+        outbox.record(session, claimed, outcome, policy, Chance("1"), clock.now())
 
 
 def state(services: Services) -> DeliveryState:
@@ -69,7 +69,7 @@ def test_a_delivery_shows_every_attempt(
     assert rows == [
         [
             "1",
-            "2026-03-02 08:59:58 UTC",
+            "2026-03-02 09:00:00 UTC",
             "2026-03-02 09:00:00 UTC",
             "500",
             "The receiver answered 500.",
@@ -78,7 +78,7 @@ def test_a_delivery_shows_every_attempt(
         ],
         [
             "2",
-            "2026-03-02 09:00:04 UTC",
+            "2026-03-02 09:00:05 UTC",
             "2026-03-02 09:00:05 UTC",
             "none",
             "crm.example.com refused the connection.",

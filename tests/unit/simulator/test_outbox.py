@@ -1,6 +1,5 @@
 """Leases and their proofs: who may claim, who may settle, and what a late comer may not do."""
 
-import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.orm import Session
 
+from simulator.chance import Chance
 from simulator.db import open_database, session_factory
 from simulator.triggers import outbox
 from simulator.triggers.backoff import RetryPolicy
@@ -22,7 +22,7 @@ LEASE_S = 60.0
 LEASE = timedelta(seconds=LEASE_S)
 SECOND = timedelta(seconds=1)
 POLICY = RetryPolicy("test", (10,), jitter=0)
-CHANCE = random.Random(1)
+CHANCE = Chance("1")
 OK = Outcome(200, None, "", 1.0)
 FAILED = Outcome(500, "The answer was 500.", "", 1.0)
 
