@@ -27,7 +27,6 @@ def silence(
 
     def begin() -> bytes:
         _wait(sock, delay_s, goes_on)
-        _ask_no_more(sock)
         raise ConnectionAbortedError("No reply, on purpose.")
 
     return iter(begin, b"")
@@ -39,7 +38,6 @@ def reset(sock: socket.socket | None) -> Iterator[bytes]:
     def begin() -> bytes:
         if sock is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        _ask_no_more(sock)
         raise ConnectionAbortedError("The connection is reset, on purpose.")
 
     return iter(begin, b"")
@@ -54,13 +52,6 @@ def drip(
     for begin in range(0, len(data), size):
         yield data[begin : begin + size]
         _wait(sock, delay_s / pieces, goes_on)
-
-
-def _ask_no_more(sock: socket.socket | None) -> None:
-    """Let the server find the end of the stream, where it would wait for a next request."""
-    if sock is not None:
-        # Not SSLSocket.shutdown: that gives up TLS, and the server would read plain text.
-        socket.socket.shutdown(sock, socket.SHUT_RD)
 
 
 def _wait(sock: socket.socket | None, delay_s: float, goes_on: Callable[[], bool]) -> None:
