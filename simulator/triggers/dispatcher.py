@@ -83,7 +83,9 @@ class Dispatcher:
 
     def send(self, claimed: ClaimedDelivery, fired: Fired | None = None) -> Outcome:
         """What came of calling the delivery's URL once, or as often as the fault wants it."""
-        outcome = send_under(fired, lambda: self._send(claimed.url), self._timeout_s)
+        outcome = send_under(
+            fired, lambda: self._send(claimed.url), self._timeout_s, lambda: self._stopping
+        )
         log.info(
             "send",
             delivery=claimed.id,

@@ -24,8 +24,13 @@ _STORM_WIDTH = 16  # copies under way at the same time
 Call = Callable[[], Outcome]
 
 
-def send_under(fired: Fired | None, call: Call, timeout_s: float) -> Outcome:
-    """What the sender sees of an attempt. timeout_s: the deadline that a lost call has missed."""
+def send_under(
+    fired: Fired | None, call: Call, timeout_s: float, stopping: Callable[[], bool]
+) -> Outcome:
+    """What the sender sees of an attempt.
+
+    timeout_s: the deadline that a lost call has missed. stopping: no more copies are wanted.
+    """
     if fired is None:
         return call()
     match fired.fault:
@@ -38,13 +43,16 @@ def send_under(fired: Fired | None, call: Call, timeout_s: float) -> Outcome:
         case Duplicate(count=count):
             outcome = call()
             for _ in range(count):
-                call()
+                if not stopping():
+                    call()
             return outcome
         case ConcurrentDuplicate(count=count):
             return _all_at_once(call, count + 1)
         case Storm(count=count):
             with ThreadPoolExecutor(_STORM_WIDTH, thread_name_prefix="storm") as pool:
-                first, *_ = [pool.submit(call) for _ in range(count + 1)]
+                first = pool.submit(call)
+                for _ in range(count):
+                    pool.submit(lambda: None if stopping() else call())
             return first.result()
     raise NotImplementedError(f"The fault {fired.fault.fault} does not act on sending.")
 
