@@ -76,18 +76,16 @@ class ControlledClock:
 
     def move_to(self, instant: datetime, field: str = "at") -> datetime:
         """Move forward to an instant; frozen or not, it stays so. Raises ClockRefused."""
-        wanted = _utc(instant, field)
         with self._lock:
-            now = self._read()
-            if wanted < now:
-                raise ClockRefused(
-                    field,
-                    f"A clock does not go backwards: it is {now.isoformat()}, "
-                    f"so it cannot be set to {wanted.isoformat()}.",
-                )
-            self._offset += wanted - now
+            wanted = self._forward(instant, field)
+            self._offset += wanted - self._now
             self._now = wanted
             return wanted
+
+    def check(self, instant: datetime, field: str = "at") -> None:
+        """Raise ClockRefused if the clock cannot be moved there."""
+        with self._lock:
+            self._forward(instant, field)
 
     def advance(self, by: timedelta) -> datetime:
         """Move forward by a span; the new instant. Raises ClockRefused for a negative one."""
@@ -111,6 +109,16 @@ class ControlledClock:
             self._runs = frozen_at is None
             self._offset = timedelta(0)
             self._now = now
+
+    def _forward(self, instant: datetime, field: str) -> datetime:
+        wanted, now = _utc(instant, field), self._read()
+        if wanted < now:
+            raise ClockRefused(
+                field,
+                f"A clock does not go backwards: it is {now.isoformat()}, "
+                f"so it cannot be set to {wanted.isoformat()}.",
+            )
+        return wanted
 
     def _read(self) -> datetime:
         if self._runs:

@@ -177,12 +177,14 @@ def note_at_commit(
         session.info.setdefault(_NOTES, []).append((what, id, at, about))
 
 
-def hand_over(session: Session) -> None:
-    """Note what the transaction has done: to be called after its commit."""
+def hand_over(session: Session) -> list[tuple[What, str]]:
+    """Note what the transaction has done, after its commit; what, and about which id."""
     log: Events | None = session.info.get(_LOG)
-    for what, id, at, about in session.info.pop(_NOTES, ()):
+    notes = session.info.pop(_NOTES, [])
+    for what, id, at, about in notes:
         if log is not None:
             log.note(what, id, at=at, **about)
+    return [(what, id) for what, id, _, _ in notes]
 
 
 def fingerprint(value: Any) -> str:

@@ -88,6 +88,7 @@ class Simulator:
         """Come to rest: no thread, no socket and no open file is left. May be called twice."""
         if self._server is None or self._thread is None:
             return
+        self.services.begin_close()  # or a waiting request would hold up its thread
         self._server.hang_up()
         self._thread.join()
         self._server.server_close()

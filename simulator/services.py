@@ -16,19 +16,21 @@ from simulator import events
 from simulator.chance import Chance
 from simulator.clock import ControlledClock
 from simulator.db import session_factory
-from simulator.events import Events
+from simulator.events import Events, What
 from simulator.faults.registry import Registry
+from simulator.fetches import Fetches
+from simulator.journal import Journal
 from simulator.local_crm import changes
-from simulator.local_crm.models import RecordVersion
 from simulator.settings import Settings
 from simulator.triggers import outbox
 from simulator.triggers.backoff import policy_named
 from simulator.triggers.dispatcher import Dispatcher
+from simulator.triggers.journalled import Journalled
+from simulator.triggers.playing import Player
 from simulator.triggers.scheduler import Scheduler
 from simulator.triggers.sender import Sender
 
 EXTENSION = "crm_simulator"
-_CHANGED = "simulator.services.changed"  # in session.info: kind and number of what changed
 log = structlog.get_logger("simulator.triggers")
 
 
@@ -41,20 +43,29 @@ class Services:
     clock: ControlledClock
     chance: Chance
     events: Events
+    journal: Journal
+    fetches: Fetches
     settings: Settings
     faults: Registry
     sender: Sender
     dispatcher: Dispatcher
     scheduler: Scheduler
+    player: Player
 
     def wake(self) -> None:
         """Let the dispatcher look at once for what is due."""
         self.scheduler.wake()
 
+    def begin_close(self) -> None:
+        """Let go of everybody who waits: nothing is begun any more, calls under way are cut off."""
+        self.events.close()
+        self.dispatcher.stop()
+        self.sender.close()
+
     def close(self) -> None:
         """Come to rest: calls under way are cut off and recorded as failed."""
+        self.begin_close()
         self.scheduler.stop()
-        self.sender.close()
         self.dispatcher.close()
         self.engine.dispose()
 
@@ -69,14 +80,14 @@ def make_services(engine: Engine, settings: Settings, clock: ControlledClock) ->
 
     Raises CaFileUnusable.
     """
+    chance = Chance(settings.chaos_seed)
+    log_of_events, journal, fetches = Events(clock, chance.seed), Journal(clock), Fetches()
     sender = Sender(
         settings.trigger_method,
         settings.trigger_timeout_s,
         settings.trigger_ca,
         settings.trigger_success,
     )
-    chance = Chance(settings.chaos_seed)
-    log_of_events = Events(clock, chance.seed)
     faults = Registry(clock, chance, log_of_events)
     sessions = session_factory(
         engine, changes.session_info(settings) | events.session_info(log_of_events)
@@ -89,51 +100,47 @@ def make_services(engine: Engine, settings: Settings, clock: ControlledClock) ->
         chance,
         lease_s=settings.lease_s,
         concurrency=settings.trigger_concurrency,
+        journalled=Journalled(journal, settings.trigger_method),
         faults=faults,
         timeout_s=settings.trigger_timeout_s,
     )
     faults.on_cleared = dispatcher.faults_cleared
     scheduler = Scheduler(dispatcher.begin_due, settings.tick_s)
     dispatcher.on_slot_free = scheduler.wake
-    _tell_after_commit(sessions, scheduler)
-    _tell_of_changes(sessions, dispatcher)
+    _tell_after_commit(sessions, scheduler, fetches, dispatcher)
     return Services(
         engine,
         sessions,
         clock,
         chance,
         log_of_events,
+        journal,
+        fetches,
         settings,
         faults,
         sender,
         dispatcher,
         scheduler,
+        Player(engine, clock, dispatcher, log_of_events),
     )
 
 
-def _tell_after_commit(sessions: sessionmaker[Session], scheduler: Scheduler) -> None:
+def _tell_after_commit(
+    sessions: sessionmaker[Session],
+    scheduler: Scheduler,
+    fetches: Fetches,
+    dispatcher: Dispatcher,
+) -> None:
     """Before the commit the dispatcher would find nothing; a tick later would be late."""
 
     def tell(session: Session) -> None:
-        events.hand_over(session)
+        for what, record in events.hand_over(session):
+            if what is What.RECORD_CHANGED:
+                fetches.changed(record)
+                dispatcher.record_changed(record)
         deliveries = session.info.pop(outbox.ENQUEUED, None)
         if deliveries:
             log.info("enqueue", deliveries=deliveries)
             scheduler.wake()
 
-    event.listen(sessions, "after_commit", tell)
-
-
-def _tell_of_changes(sessions: sessionmaker[Session], dispatcher: Dispatcher) -> None:
-    """A fault may hold a delivery back until its record changes once more."""
-
-    def remember(session: Session, _context: object) -> None:
-        versions = [one for one in session.new if isinstance(one, RecordVersion)]
-        session.info.setdefault(_CHANGED, []).extend((v.kind, v.record_id) for v in versions)
-
-    def tell(session: Session) -> None:
-        for kind, record_id in session.info.pop(_CHANGED, ()):
-            dispatcher.record_changed(kind, record_id)
-
-    event.listen(sessions, "after_flush", remember)
     event.listen(sessions, "after_commit", tell)

@@ -19,6 +19,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from simulator.crm_api import faulty, filters, parse, render, write
 from simulator.crm_api.errors import CallRefused, Refusal, TooManyRequests
 from simulator.crm_api.rate_limit import RateLimit
+from simulator.crm_api.watch import Watch
 from simulator.db import read_connection
 from simulator.faults.registry import Fired
 from simulator.local_crm import api_access, custom_fields
@@ -46,6 +47,7 @@ class _Call:
     """What is known of a call so far; `root` is the reply's, by the user it is for."""
 
     settings: Settings
+    watch: Watch
     root: str = "WAPI"
     unknown_caller: Refusal = Refusal.BAD_CREDENTIALS  # what wrong credentials are answered with
     fired: Fired | None = None  # the fault that hits the call
@@ -70,19 +72,29 @@ def cc_wapi() -> Response:
 
 
 def _answer(reply: Callable[[_Call, bytes, ExitStack], Response]) -> Response:
-    call = _Call(services().settings)
+    call = _Call(services().settings, Watch(services(), request.path))
     try:
-        body = _read_body(call.settings.api_body_limit_bytes)
-        limit: RateLimit = current_app.extensions[_RATE_LIMIT]
-        limit.check(services().clock.now())
-        with ExitStack() as stack:
-            response = reply(call, body, stack)
+        response = _understood(call, reply)
     except CallRefused as refused:
+        call.watch.refused(refused)
         response = _response(render.error_reply(refused, call.root, call.settings))
         if isinstance(refused, TooManyRequests):
             response.status_code = 429
             response.headers["Retry-After"] = str(refused.retry_after_s)
+    except Exception:
+        call.watch.ends(500)
+        raise
+    if not response.is_streamed:
+        call.watch.ends(response.status_code)
     return faulty.reply(call.fired, response, services().faults)
+
+
+def _understood(call: _Call, reply: Callable[[_Call, bytes, ExitStack], Response]) -> Response:
+    body = _read_body(call.settings.api_body_limit_bytes)
+    limit: RateLimit = current_app.extensions[_RATE_LIMIT]
+    limit.check(services().clock.now())
+    with ExitStack() as stack:
+        return reply(call, body, stack)
 
 
 def _read_body(limit: int) -> bytes:
@@ -105,6 +117,8 @@ def _read_body(limit: int) -> bytes:
 def _wapi_reply(call: _Call, body: bytes, stack: ExitStack) -> Response:
     as_sent = call.settings.api_raw_query == "as-sent"
     credentials, command = parse.wapi_call(body, raw_as_sent=as_sent)
+    call.watch.by(credentials.tenant, credentials.username)
+    call.watch.wants(command)
     reading = stack.enter_context(read_connection(services().engine))
     access = _enabled_access(call, reading)
     if not verify(access, credentials.tenant, credentials.username, credentials.password):
@@ -117,9 +131,12 @@ def _cc_wapi_reply(call: _Call, body: bytes, stack: ExitStack) -> Response:
     access = _enabled_access(call, reading)
     tenant, key = (request.headers.get(name, "") for name in ("X-8x8-Tenant", "x-api-key"))
     call.unknown_caller = Refusal.BAD_KEY
+    call.watch.by(tenant)
     if not verify_key(access, tenant, key):
         raise CallRefused(call.unknown_caller)
-    return _run(call, reading, access, parse.bare_command(body), stack)
+    command = parse.bare_command(body)
+    call.watch.wants(command)
+    return _run(call, reading, access, command, stack)
 
 
 def _enabled_access(call: _Call, reading: Connection) -> Access:
@@ -138,6 +155,7 @@ def _run(
     reading: it is closed by `stack`, or by the reply where that is streamed.
     """
     kind = _kind(command.object, call.settings)
+    call.watch.concerns(kind)
     action = command.action.capitalize()  # api.action-case
     if action not in _ACTIONS:
         raise CallRefused(Refusal.UNKNOWN_ACTION, command.action or "(empty)")
@@ -146,6 +164,7 @@ def _run(
     if f"{kind}:{action}" not in access.rights:  # api.rights
         raise CallRefused(Refusal.NO_RIGHT, action, kind)
     call.fired = faulty.fault_of(services().faults, kind, action, command)
+    call.watch.hit_by(call.fired)
     instead = faulty.nothing_done(call.fired, call.unknown_caller)
     if instead is not None:
         return instead
@@ -170,13 +189,15 @@ def _get(
     custom = custom_fields.of_kind(reading, kind)
     found = filters.select_matching(kind, command.values, custom, call.settings)
     found = faulty.query(call.fired, found, services().clock.now())
-    found_rows = reading.execute(found.execution_options(yield_per=_ROWS_AT_ONCE))
-    rows = faulty.rows(call.fired, found_rows)
-    chunks = render.reply_chunks(kind, custom, rows, call.root, call.settings)
+    rows = faulty.rows(
+        call.fired, reading.execute(found.execution_options(yield_per=_ROWS_AT_ONCE))
+    )
+    rows_seen = call.watch.rows(kind, rows)
+    chunks = render.reply_chunks(kind, custom, rows_seen, call.root, call.settings)
     begun = list(islice(chunks, 2))
     if len(begun) < 2:
         return _response(begun[0])
-    response = _response(chain(begun, chunks))
+    response = _response(call.watch.streamed(chain(begun, chunks)))
     response.call_on_close(stack.pop_all().close)
     return response
 
@@ -189,6 +210,7 @@ def _change(call: _Call, kind: Kind, action: str, command: parse.Command, author
             number = write.modify(session, kind, values, author, now, settings)
         else:
             number = write.add(session, kind, values, hashed, author, now, settings)
+    call.watch.changes(number)
     if action == "Modify" and settings.api_modify_reply == "empty":
         return render.success_reply(call.root, settings)
     return render.number_reply(NUMBER_COLUMN[kind].upper(), number, call.root, settings)

@@ -16,6 +16,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import partial
 from threading import Condition
 
 import structlog
@@ -29,9 +30,9 @@ from simulator.triggers import outbox
 from simulator.triggers.backoff import RetryPolicy
 from simulator.triggers.faulty import reaches_receiver, send_under
 from simulator.triggers.holding import HeldBack
+from simulator.triggers.journalled import Journalled
 from simulator.triggers.outbox import ClaimedDelivery
 from simulator.triggers.outcome import Outcome
-from simulator.triggers.urls import Kind
 
 log = structlog.get_logger("simulator.triggers")
 _numbers = itertools.count(1)
@@ -50,6 +51,7 @@ class Dispatcher:
         *,
         lease_s: float,
         concurrency: int,
+        journalled: Journalled | None = None,
         faults: Registry | None = None,
         timeout_s: float = 15.0,
     ) -> None:
@@ -61,6 +63,7 @@ class Dispatcher:
         self._chance = chance
         self._lease_s = lease_s
         self._concurrency = concurrency
+        self._journalled = journalled
         self._owner = f"dispatcher-{os.getpid()}-{next(_numbers)}"
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="send-trigger")
         self._faults = faults
@@ -83,9 +86,8 @@ class Dispatcher:
 
     def send(self, claimed: ClaimedDelivery, fired: Fired | None = None) -> Outcome:
         """What came of calling the delivery's URL once, or as often as the fault wants it."""
-        outcome = send_under(
-            fired, lambda: self._send(claimed.url), self._timeout_s, lambda: self._stopping
-        )
+        call = partial(self._call, claimed)
+        outcome = send_under(fired, call, self._timeout_s, lambda: self._stopping)
         log.info(
             "send",
             delivery=claimed.id,
@@ -161,9 +163,11 @@ class Dispatcher:
             future.result()
         return len(begun)
 
-    def record_changed(self, kind: Kind, record_id: str) -> None:
-        """Let go what was held back until this record would change; call it after the commit."""
-        if self._held_back.after_change(kind, record_id):
+    def record_changed(self, record: str) -> None:
+        """Let go what was held back until this record, "Customer 10000000", would change; to be
+        called after the commit.
+        """
+        if self._held_back.after_change(record):
             self.on_slot_free()
 
     def faults_cleared(self, fault_ids: list[int]) -> None:
@@ -193,6 +197,11 @@ class Dispatcher:
                 break
         self._under_way += len(going)
         return [self._pool.submit(self._deliver, *one) for one in going]
+
+    def _call(self, claimed: ClaimedDelivery) -> Outcome:
+        if self._journalled is None:
+            return self._send(claimed.url)
+        return self._journalled.call(claimed, self._send)
 
     def _with_fault(self, claimed: ClaimedDelivery) -> tuple[ClaimedDelivery, Fired | None] | None:
         """The delivery and the fault that hits it; None where it is held back."""

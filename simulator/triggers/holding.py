@@ -18,7 +18,6 @@ from simulator.faults.models import DelayPastNextEdit, Fault, Reorder
 from simulator.faults.registry import Fired
 from simulator.triggers import outbox
 from simulator.triggers.outbox import ClaimedDelivery
-from simulator.triggers.urls import Kind
 
 log = structlog.get_logger("simulator.triggers")
 
@@ -72,12 +71,12 @@ class HeldBack:
             self._held.pop(delivery_id, None)  # its delay was over first
             return self._let_go(overtaken)
 
-    def after_change(self, kind: Kind, record_id: str) -> bool:
-        """A change of a record was committed: whether that let deliveries go."""
+    def after_change(self, record: str) -> bool:
+        """A change of "Customer 10000000" was committed: whether that let deliveries go."""
 
         def waited_for(held: _Held) -> bool:
-            about = (held.claimed.kind, held.claimed.record_id)
-            return isinstance(held.fired.fault, DelayPastNextEdit) and about == (kind, record_id)
+            about = f"{held.claimed.kind} {held.claimed.record_id}"
+            return isinstance(held.fired.fault, DelayPastNextEdit) and about == record
 
         with self._lock:
             return self._let_go(waited_for)

@@ -23,6 +23,10 @@ __all__ = [
 BOXES: tuple[tuple[Kind, Event], ...] = tuple((kind, event) for kind in Kind for event in Event)
 
 
+SHORTEST_SECRET = 16  # characters of a part of a URL's path
+_IDS = {"AccountID", "CaseID", "FollowupID", "TaskID"}
+
+
 @dataclass(frozen=True)
 class RecordIds:
     """The ids that a trigger can carry; those that its kind does not carry are None."""
@@ -54,6 +58,34 @@ def trigger_url(configured: str, ids: RecordIds, continuation: str = "&") -> str
     if continuation == "&" and base.endswith(("?", "&")):
         return f"{base}{query}"
     return f"{base}{continuation}{query}"
+
+
+def without_secrets(url: str, hidden: str) -> tuple[str, list[str]]:
+    """A final URL as it may be shown, and what is hidden in it.
+
+    All that an administrator typed into a box may be a secret. Hidden are user name and password,
+    every value of the query but the ids, and each part of the path that is long enough to be one.
+    """
+    found: list[str] = []
+
+    def hide(text: str) -> str:
+        found.append(text)
+        return hidden
+
+    base, question, query = url.partition("?")
+    scheme, slashes, rest = base.partition("://")
+    server, *path = rest.split("/")
+    user, at, host = server.rpartition("@")
+    shown = [f"{hide(user)}@{host}" if at else host]
+    shown += [hide(part) if len(part) >= SHORTEST_SECRET else part for part in path]
+    parameters = []
+    for parameter in query.split("&"):
+        name, equals, value = parameter.partition("=")
+        if not equals:
+            parameters.append(hide(name) if name else "")
+        else:
+            parameters.append(f"{name}={value if name in _IDS or not value else hide(value)}")
+    return scheme + slashes + "/".join(shown) + question + "&".join(parameters), found
 
 
 def check_configured_url(text: str) -> str | None:
