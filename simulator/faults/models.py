@@ -108,7 +108,7 @@ class ApiFault(Fault):
 
 
 class _Reading(ApiFault):
-    action: Literal["Get"] = "Get"
+    action: Literal["Get"] = Field("Get", description="Only reads.")
 
 
 # --- triggers -----------------------------------------------------------------------------------

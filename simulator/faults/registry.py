@@ -19,7 +19,7 @@ from simulator.clock import Clock
 from simulator.events import Events, What
 from simulator.faults import rules
 from simulator.faults.models import Fault
-from simulator.faults.rules import Call
+from simulator.faults.rules import ApiCall, Call
 
 MOST_IN_FORCE = 1000
 _MOST_OVER = 100  # of those that are over, so many are listed
@@ -170,18 +170,19 @@ class Registry:
         one.counted += 1
         number = one.counted
         if fault.per_record:
-            record = call.record or call.subject
-            one.by_record[record] += 1
-            number = one.by_record[record]
+            one.by_record[call.about] += 1
+            number = one.by_record[call.about]
         most = 1 if fault.once_per_call else fault.times_per_record
         if most is not None and one.hits[call.subject] >= most:
             return False
         return rules.selects(fault, number, lambda: self._drawn(one, call))
 
     def _drawn(self, one: _Standing, call: Call) -> float:
-        one.by_identity[call.identity] += 1
-        before = one.by_identity[call.identity]
-        return self._chance.of("fault", one.id, *call.identity, before).random()
+        number = 1
+        if isinstance(call, ApiCall):  # the same may be asked again; an attempt has its number
+            one.by_identity[call.identity] += 1
+            number = one.by_identity[call.identity]
+        return self._chance.of("fault", one.id, *call.identity, number).random()
 
     def _clear(self, fault_ids: list[int]) -> None:
         with self._lock:

@@ -24,8 +24,13 @@ class TriggerCall:
     where = Where.TRIGGER
 
     @property
+    def about(self) -> str:
+        """The record, for faults that count for each one by itself."""
+        return f"{self.kind} {self.record}"
+
+    @property
     def subject(self) -> str:
-        """What the call is about, for faults that hit each one so often."""
+        """What a fault hits only so often."""
         return f"delivery {self.delivery}"
 
     @property
@@ -46,14 +51,19 @@ class ApiCall:
     where = Where.CRM_API
 
     @property
-    def subject(self) -> str:
-        """What the call is about: a record, or whatever its filters find."""
+    def about(self) -> str:
+        """The record, or whatever the filters find."""
         return f"{self.kind} {self.record or self.filters}"
+
+    @property
+    def subject(self) -> str:
+        """What a fault hits only so often."""
+        return self.about
 
     @property
     def identity(self) -> tuple[str, ...]:
         """What the call asks for; equal calls are told apart by how many came before."""
-        return (self.action, self.subject)
+        return (self.action, self.about)
 
 
 Call = TriggerCall | ApiCall
