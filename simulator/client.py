@@ -30,6 +30,7 @@ from simulator.verbs import wait as waiting
 from simulator.verbs.calls import Calls
 from simulator.verbs.changes import AgentVerbs, SilentVerbs
 from simulator.verbs.clock import Clock
+from simulator.verbs.faults import Faults
 from simulator.verbs.outbox import Deliveries, Triggers
 from simulator.verbs.reads import Events, Journal, Records
 from simulator.verbs.wait import NotInTime, Wish, delivered, fetched, idle
@@ -65,6 +66,7 @@ class Control:
         self.journal = Journal(calls)
         self.events = Events(calls)
         self.clock = Clock(calls)
+        self.faults = Faults(calls)
 
     @property
     def credentials(self) -> Credentials:

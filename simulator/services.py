@@ -20,6 +20,7 @@ from simulator.chance import Chance
 from simulator.clock import ControlledClock
 from simulator.db import session_factory
 from simulator.events import Events, What
+from simulator.faults.registry import Registry
 from simulator.fetches import Fetches
 from simulator.journal import Journal
 from simulator.local_crm import changes
@@ -52,6 +53,7 @@ class Services:
     first_settings: Settings  # those of the start, to which a reset goes back
     frozen_at_start: datetime | None  # where the clock stood then; None: it ran
     authority: Authority
+    faults: Registry
     sender: Sender
     dispatcher: Dispatcher
     scheduler: Scheduler
@@ -101,6 +103,7 @@ def change_settings(settings: Settings) -> None:
     if now.dispatcher.journalled is not None:
         now.dispatcher.journalled.method = settings.trigger_method
     now.dispatcher.policy = policy_named(settings.retry_schedule, settings.retry_jitter)
+    now.dispatcher.timeout_s = settings.trigger_timeout_s
     now.dispatcher.lease_s = settings.lease_s
     info = now.sessions.kw.get("info") or {}
     now.sessions.configure(info=info | changes.session_info(settings))
@@ -123,6 +126,7 @@ def make_services(
         settings.trigger_success,
         own_ca=authority.path,
     )
+    faults = Registry(clock, chance, log_of_events)
     sessions = session_factory(
         engine, changes.session_info(settings) | events.session_info(log_of_events)
     )
@@ -135,10 +139,13 @@ def make_services(
         lease_s=settings.lease_s,
         concurrency=settings.trigger_concurrency,
         journalled=Journalled(journal, settings.trigger_method),
+        faults=faults,
+        timeout_s=settings.trigger_timeout_s,
     )
+    faults.on_cleared = dispatcher.faults_cleared
     scheduler = Scheduler(dispatcher.begin_due, settings.tick_s)
     dispatcher.on_slot_free = scheduler.wake
-    _tell_after_commit(sessions, scheduler, fetches)
+    _tell_after_commit(sessions, scheduler, fetches, dispatcher)
     return Services(
         engine=engine,
         sessions=sessions,
@@ -151,6 +158,7 @@ def make_services(
         first_settings=settings,
         frozen_at_start=clock.now() if clock.frozen else None,
         authority=authority,
+        faults=faults,
         sender=sender,
         dispatcher=dispatcher,
         scheduler=scheduler,
@@ -159,7 +167,10 @@ def make_services(
 
 
 def _tell_after_commit(
-    sessions: sessionmaker[Session], scheduler: Scheduler, fetches: Fetches
+    sessions: sessionmaker[Session],
+    scheduler: Scheduler,
+    fetches: Fetches,
+    dispatcher: Dispatcher,
 ) -> None:
     """Before the commit the dispatcher would find nothing; a tick later would be late."""
 
@@ -167,6 +178,7 @@ def _tell_after_commit(
         for what, record in events.hand_over(session):
             if what is What.RECORD_CHANGED:
                 fetches.changed(record)
+                dispatcher.record_changed(record)
         deliveries = session.info.pop(outbox.ENQUEUED, None)
         if deliveries:
             log.info("enqueue", deliveries=deliveries)

@@ -108,6 +108,10 @@ class _Handler(WSGIRequestHandler):
         finally:
             self._close()
 
+    def connection_dropped(self, error: BaseException, environ: Any = None) -> None:
+        """Read no next request: the connection is to be closed as it is."""
+        self.close_connection = True
+
     def log(self, type: str, message: str, *args: Any) -> None:
         """Nothing: failed handshakes and requests are no events of this project."""
 

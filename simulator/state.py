@@ -44,9 +44,10 @@ class Snapshot:
 
 def reset(services: Services) -> None:
     """As just started for the first time, with the settings and the clock of the start: no record,
-    no box, no delivery, no event, an empty journal; numbers begin anew. Inside an app's context.
+    box, delivery, fault or event, an empty journal; numbers begin anew. Inside an app's context.
     """
     with services.at_rest():
+        services.faults.reset()
         change_settings(services.first_settings)
         with services.sessions.begin() as session:
             for table in reversed(Base.metadata.sorted_tables):

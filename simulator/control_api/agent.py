@@ -5,7 +5,7 @@ from pydantic import BaseModel, Field
 
 from simulator.agent_console import actions
 from simulator.agent_console.actions import Done
-from simulator.control_api.frame import control, reply
+from simulator.control_api.frame import control, refusal, reply
 from simulator.control_api.kinds import OfKind, OneRecord, Values, as_problem, read_values
 from simulator.control_api.problems import ProblemFound
 from simulator.db import read_session
@@ -15,6 +15,7 @@ from simulator.services import services
 from simulator.triggers.urls import Event, Kind
 
 FIRST_AGENT = "ag1001"
+_GONE = refusal("There is no such record (any more).")
 
 
 class Acting(BaseModel):
@@ -45,7 +46,7 @@ def agent_creates(path: OfKind, query: Acting, body: Values) -> Response:
     return reply(_taken(done), 201)
 
 
-@control.patch("/agent/<kind>/<record_id>", responses={"200": ActionTaken})
+@control.patch("/agent/<kind>/<record_id>", responses={"200": ActionTaken, "404": _GONE})
 def agent_edits(path: OneRecord, query: Acting, body: Values) -> Response:
     """Edit a record as an agent does; what is not given stays."""
     kind = path.kind.kind
@@ -59,7 +60,7 @@ def agent_edits(path: OneRecord, query: Acting, body: Values) -> Response:
     return reply(_taken(done))
 
 
-@control.delete("/agent/<kind>/<record_id>", responses={"200": ActionTaken})
+@control.delete("/agent/<kind>/<record_id>", responses={"200": ActionTaken, "404": _GONE})
 def agent_deletes(path: OneRecord, query: Acting) -> Response:
     """Delete a record, and what hangs on it, as an agent does."""
     author = _author(query)

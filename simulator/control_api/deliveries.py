@@ -7,7 +7,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import selectinload
 
-from simulator.control_api.frame import control, reply
+from simulator.control_api.frame import control, refusal, reply
 from simulator.control_api.problems import ProblemFound
 from simulator.db import read_session
 from simulator.events import What
@@ -16,6 +16,9 @@ from simulator.triggers import outbox
 from simulator.triggers.models import Attempt, Delivery, DeliveryState
 from simulator.triggers.urls import Event, Kind
 
+_UNKNOWN = refusal("There is no such delivery.")
+_WAITS = refusal("It still waits for its next attempt by itself.")
+_NOT_SO_MANY = refusal("There are not as many as expected; nothing was done.")
 _LARGEST_ID = 2**63 - 1  # SQLite knows no larger integer
 
 
@@ -125,13 +128,16 @@ def list_deliveries(query: DeliveriesWanted) -> Response:
     return reply(DeliveriesOut(deliveries=found, total=total, paused=paused))
 
 
-@control.get("/deliveries/<int:delivery_id>", responses={"200": DeliveryOut})
+@control.get("/deliveries/<int:delivery_id>", responses={"200": DeliveryOut, "404": _UNKNOWN})
 def show_delivery(path: DeliveryId) -> Response:
     """One delivery with its attempts."""
     return reply(_delivery(path.delivery_id))
 
 
-@control.post("/deliveries/<int:delivery_id>/redeliver", responses={"200": DeliveryOut})
+@control.post(
+    "/deliveries/<int:delivery_id>/redeliver",
+    responses={"200": DeliveryOut, "404": _UNKNOWN, "409": _WAITS},
+)
 def redeliver_one(path: DeliveryId) -> Response:
     """Send a delivered or exhausted delivery again, from the start of its retry schedule."""
     with services().sessions.begin() as session:
@@ -144,7 +150,7 @@ def redeliver_one(path: DeliveryId) -> Response:
     return reply(now)
 
 
-@control.post("/deliveries/redeliver", responses={"200": Redelivered})
+@control.post("/deliveries/redeliver", responses={"200": Redelivered, "409": _NOT_SO_MANY})
 def redeliver_many(body: RedeliveryWish) -> Response:
     """Send all that fit the filter again; with `dry_run` only count them."""
     fitting = select(Delivery.id).where(*body.conditions(), Delivery.state != DeliveryState.WAITING)

@@ -5,7 +5,7 @@ from typing import Any
 from flask import Response
 from pydantic import AwareDatetime, BaseModel, Field
 
-from simulator.control_api.frame import control, reply
+from simulator.control_api.frame import control, refusal, reply
 from simulator.control_api.kinds import OfKind, OneRecord
 from simulator.control_api.problems import ProblemFound
 from simulator.db import read_session
@@ -14,6 +14,8 @@ from simulator.local_crm.changes import version_data
 from simulator.local_crm.models import NUMBER_COLUMN, Origin, Record, RecordVersion
 from simulator.services import services
 from simulator.triggers.urls import Event, Kind
+
+_UNKNOWN = refusal("There never was such a record.")
 
 
 class RecordOut(BaseModel):
@@ -78,7 +80,7 @@ def list_records(path: OfKind, query: PageWanted) -> Response:
     )
 
 
-@control.get("/records/<kind>/<record_id>", responses={"200": RecordWithVersions})
+@control.get("/records/<kind>/<record_id>", responses={"200": RecordWithVersions, "404": _UNKNOWN})
 def show_record(path: OneRecord, query: AsOf) -> Response:
     """A record and its versions; of a deleted one the versions alone."""
     kind, record_id = path.kind.kind, path.record_id

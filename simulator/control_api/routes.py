@@ -9,6 +9,7 @@ from simulator.control_api import assumptions as _assumptions  # noqa: F401
 from simulator.control_api import clock as _clock  # noqa: F401
 from simulator.control_api import deliveries as _deliveries  # noqa: F401
 from simulator.control_api import events as _events  # noqa: F401
+from simulator.control_api import faults as _faults  # noqa: F401
 from simulator.control_api import journal as _journal  # noqa: F401
 from simulator.control_api import records as _records  # noqa: F401
 from simulator.control_api import settings as _settings  # noqa: F401

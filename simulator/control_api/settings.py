@@ -5,7 +5,7 @@ from typing import Any
 from flask import Response, request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from simulator.control_api.frame import control, reply
+from simulator.control_api.frame import control, refusal, reply
 from simulator.control_api.problems import ProblemFound, answer_invalid
 from simulator.db import read_connection
 from simulator.local_crm import api_access
@@ -22,6 +22,7 @@ BOUND_TO_START = frozenset(
         *("trigger_ca", "trigger_concurrency", "tick_s"),
     }
 )
+_BOUND = refusal("The setting cannot change while the simulator runs.")
 CHANGEABLE = frozenset(Settings.model_fields) - BOUND_TO_START
 
 
@@ -75,7 +76,7 @@ def show_settings() -> Response:
     return reply(_settings_out())
 
 
-@control.patch("/settings", responses={"200": SettingsOut})
+@control.patch("/settings", responses={"200": SettingsOut, "409": _BOUND})
 def change(body: SettingsChange) -> Response:
     """Change settings while the simulator runs; until a reset, or its end."""
     wanted = body.model_extra or {}

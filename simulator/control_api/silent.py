@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from flask import Response
 from pydantic import BaseModel, Field
 
-from simulator.control_api.frame import control, reply
+from simulator.control_api.frame import control, refusal, reply
 from simulator.control_api.kinds import OfKind, OneRecord, Values, as_problem, read_values
 from simulator.control_api.problems import ProblemFound
 from simulator.db import read_connection
@@ -26,6 +26,9 @@ from simulator.local_crm.inbound_email import InboundEmail
 from simulator.local_crm.models import NUMBER_COLUMN, Origin
 from simulator.services import services
 from simulator.triggers.urls import Kind
+
+_GONE = refusal("There is no such record (any more).")
+_NOBODY = refusal("There is no customer who could call.")
 
 
 class RecordChanged(BaseModel):
@@ -119,7 +122,7 @@ def api_adds(path: OfKind, body: Values) -> Response:
     return reply(RecordChanged(kind=kind, record_id=getattr(record, NUMBER_COLUMN[kind])), 201)
 
 
-@control.patch("/api/<kind>/<record_id>", responses={"200": RecordChanged})
+@control.patch("/api/<kind>/<record_id>", responses={"200": RecordChanged, "404": _GONE})
 def api_modifies(path: OneRecord, body: Values) -> Response:
     """Modify a record as a call of the CRM API does: silently."""
     kind = path.kind.kind
@@ -168,7 +171,7 @@ def create_in_bulk(body: BulkWish) -> Response:
     return reply(Created(customers=created))
 
 
-@control.post("/silent/auto-log", responses={"200": Logged})
+@control.post("/silent/auto-log", responses={"200": Logged, "409": _NOBODY})
 def log_interactions(body: Interactions) -> Response:
     """Log interactions as tasks."""
     rng = random.Random(body.seed)  # noqa: S311 data, no secret

@@ -4,12 +4,15 @@ from flask import Response
 from pydantic import AwareDatetime, BaseModel, Field
 
 from simulator import state
-from simulator.control_api.frame import control, reply
+from simulator.control_api.frame import control, refusal, reply
 from simulator.control_api.problems import ProblemFound
 from simulator.local_crm.fake_data import Counts, FakeData
 from simulator.services import services
 from simulator.state import NoSuchSnapshot, SnapshotUnusable
 from simulator.triggers.urls import Kind
+
+_NOT_KEPT = refusal("Nothing is kept under the name.")
+_UNUSABLE = refusal("The snapshot's file cannot be written or read.")
 
 
 class Nothing(BaseModel):
@@ -82,7 +85,7 @@ def list_snapshots() -> Response:
     return reply(SnapshotsOut(snapshots=kept))
 
 
-@control.put("/snapshots/<name>", responses={"200": SnapshotOut})
+@control.put("/snapshots/<name>", responses={"200": SnapshotOut, "409": _UNUSABLE})
 def keep_snapshot(path: SnapshotName) -> Response:
     """Keep the present state under a name, in place of what was kept under it."""
     try:
@@ -91,7 +94,10 @@ def keep_snapshot(path: SnapshotName) -> Response:
         raise ProblemFound(409, str(error), "name") from error
 
 
-@control.post("/snapshots/<name>/restore", responses={"200": Nothing})
+@control.post(
+    "/snapshots/<name>/restore",
+    responses={"200": Nothing, "404": _NOT_KEPT, "409": _UNUSABLE},
+)
 def restore_snapshot(path: SnapshotName) -> Response:
     """Bring a kept state back: records, boxes, CRM API access, deliveries. The clock stays."""
     try:
@@ -104,7 +110,7 @@ def restore_snapshot(path: SnapshotName) -> Response:
     return reply(Nothing())
 
 
-@control.delete("/snapshots/<name>", responses={"200": Nothing})
+@control.delete("/snapshots/<name>", responses={"200": Nothing, "404": _NOT_KEPT})
 def delete_snapshot(path: SnapshotName) -> Response:
     """Keep that state no longer."""
     try:

@@ -16,15 +16,20 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import partial
 from threading import Condition, Lock
 
 from sqlalchemy.orm import Session, sessionmaker
 
 from simulator.chance import Chance
 from simulator.clock import Clock
+from simulator.faults.registry import Fired, Registry
+from simulator.faults.rules import TriggerCall
 from simulator.logs import Log
 from simulator.triggers import outbox
 from simulator.triggers.backoff import RetryPolicy
+from simulator.triggers.faulty import reaches_receiver, send_under
+from simulator.triggers.holding import HeldBack
 from simulator.triggers.journalled import Journalled
 from simulator.triggers.outbox import ClaimedDelivery
 from simulator.triggers.outcome import Outcome
@@ -47,7 +52,10 @@ class Dispatcher:
         lease_s: float,
         concurrency: int,
         journalled: Journalled | None = None,
+        faults: Registry | None = None,
+        timeout_s: float = 15.0,
     ) -> None:
+        """timeout_s: the deadline of `send`, for calls that are lost on purpose."""
         self._sessions = sessions
         self._clock = clock
         self._send = send
@@ -58,6 +66,9 @@ class Dispatcher:
         self.journalled = journalled
         self._owner = f"dispatcher-{os.getpid()}-{next(_numbers)}"
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="send-trigger")
+        self._faults = faults
+        self.timeout_s = timeout_s
+        self._held_back = HeldBack(sessions, clock)
         self._under_way = 0
         self._paused = self._held = self._stopping = False
         self._state = Condition()  # guards the four above
@@ -72,9 +83,10 @@ class Dispatcher:
             log.debug("claim_due", deliveries=[delivery.id for delivery in claimed])
         return claimed
 
-    def send(self, claimed: ClaimedDelivery) -> Outcome:
-        """What came of calling the delivery's URL once."""
-        outcome = self._call(claimed)
+    def send(self, claimed: ClaimedDelivery, fired: Fired | None = None) -> Outcome:
+        """What came of calling the delivery's URL once, or as often as the fault wants it."""
+        call = partial(self._call, claimed)
+        outcome = send_under(fired, call, self.timeout_s, lambda: self._stopping)
         log.info(
             "send",
             delivery=claimed.id,
@@ -153,6 +165,18 @@ class Dispatcher:
             future.result()
         return len(begun)
 
+    def record_changed(self, record: str) -> None:
+        """Let go what was held back until this record, "Customer 10000000", would change; to be
+        called after the commit.
+        """
+        if self._held_back.after_change(record):
+            self.on_slot_free()
+
+    def faults_cleared(self, fault_ids: list[int]) -> None:
+        """Let go what these faults held back."""
+        if self._held_back.after_clearing(fault_ids):
+            self.on_slot_free()
+
     def stop(self) -> None:
         """Begin nothing any more; what is under way goes on."""
         with self._state:
@@ -168,16 +192,32 @@ class Dispatcher:
         return self.journalled.call(claimed, self._send)
 
     def _begin(self) -> list[Future[None]]:
-        free = self._concurrency - self._under_way
-        if self._paused or self._stopping or not free:
+        if self._paused or self._stopping:
             return []
-        claimed = self.claim(free)
-        self._under_way += len(claimed)
-        return [self._pool.submit(self._deliver, delivery) for delivery in claimed]
+        going: list[tuple[ClaimedDelivery, Fired | None]] = []
+        while free := self._concurrency - self._under_way - len(going):
+            claimed = self.claim(free)
+            # In the order of the claim and not of the threads: always the same.
+            begun = [one for one in map(self._with_fault, claimed) if one is not None]
+            going += begun
+            if len(begun) == len(claimed):  # else there are slots left, and more may be due
+                break
+        self._under_way += len(going)
+        return [self._pool.submit(self._deliver, *one) for one in going]
 
-    def _deliver(self, claimed: ClaimedDelivery) -> None:
+    def _with_fault(self, claimed: ClaimedDelivery) -> tuple[ClaimedDelivery, Fired | None] | None:
+        """The delivery and the fault that hits it; None where it is held back."""
+        call = TriggerCall(
+            claimed.kind, claimed.event, claimed.record_id, claimed.id, claimed.attempt
+        )
+        fired = self._faults.on_call(call, self._held_back.may_hold) if self._faults else None
+        return None if self._held_back.hold(claimed, fired) else (claimed, fired)
+
+    def _deliver(self, claimed: ClaimedDelivery, fired: Fired | None) -> None:
         try:
-            self.record(claimed, self.send(claimed))
+            self.record(claimed, self.send(claimed, fired))
+            if reaches_receiver(fired):
+                self._held_back.after_sending(claimed.id)
         except Exception:
             # The lease runs out and the delivery is claimed again: nothing to mend here.
             log.exception("delivery not recorded", delivery=claimed.id)
