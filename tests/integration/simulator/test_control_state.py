@@ -28,12 +28,18 @@ def test_a_reset_leaves_what_a_first_start_leaves(call: Caller, simulator: Simul
     call("PUT", "/triggers", all="https://crm.example/hook")
     call("PATCH", "/settings", trigger_timeout_s=1, first_number=77)
     call("POST", "/deliveries/pause")
+    call("POST", "/faults", fault="never_send")
+    call("POST", "/clock/advance", by_s=3600)
     with simulator.services.sessions.begin() as session:
         session.connection().exec_driver_sql("UPDATE api_access SET tenant = 'other'")
     assert customer(call) == "77"
 
     call("POST", "/reset")
 
+    assert call("GET", "/clock")["now"] == "2026-03-02T09:00:00Z"
+    assert call("GET", "/faults") == {"faults": []}
+    assert call("GET", "/journal") == {"entries": []}
+    assert call("GET", "/events")["events"] == []
     assert [call("GET", path) for path in ("/settings", "/triggers", "/credentials")] == fresh
     assert call("GET", "/records/customers")["total"] == 0
     assert call("GET", "/deliveries") == {"deliveries": [], "total": 0, "paused": False}

@@ -207,12 +207,29 @@ def test_the_clock_plays_a_whole_outage(sim: Control) -> None:
     [delivery] = sim.deliveries.list(state="exhausted")
     assert delivery.attempt_count == 8
     assert len(sim.journal.list(door="trigger")) == 8
-    assert sim.events.list(what="attempt.ended", limit=1)[0].at < moved.now
+    assert sim.events.list(what="attempt-ended", limit=1)[0].at < moved.now
     with pytest.raises(ControlRefused) as refused:
         sim.clock.set(begun)
     assert refused.value.field == "at"
     sim.clock.resume()
     assert not sim.clock.frozen
+
+
+def test_a_fault_is_added_seen_and_cleared(sim: Control) -> None:
+    toy = Toy()
+    sim.triggers.set_all(sim.serve(toy.app) + "/hook")
+    sim.clock.freeze()
+    fault = sim.faults.add("duplicate", first=1)
+    sim.agent.create_customer(**ADA)
+    sim.clock.run_until_idle()
+
+    assert len(toy.paths) == 2  # the sender saw one call
+    assert sim.deliveries.list()[0].attempt_count == 1
+    assert sim.faults.get(fault).fired == 1
+    sim.faults.add("never_send")
+    assert (sim.faults.clear(fault), sim.faults.clear()) == (0, 1)
+    assert sim.faults.list() == []
+    assert "duplicate" in {kind.fault for kind in sim.faults.kinds()}
 
 
 def test_nobody_there_is_a_sentence() -> None:
