@@ -96,6 +96,7 @@ def restore(services: Services, name: str) -> None:
         closing(sqlite3.connect(path)) as source,
     ):
         source.backup(live)
+        services.fetches.reset()  # what was read since is not what is there now
 
 
 def forget(services: Services, name: str) -> None:
