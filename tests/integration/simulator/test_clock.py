@@ -240,6 +240,26 @@ def test_a_receiver_cannot_move_the_clock_that_is_being_moved(
     assert "being moved by another call" in sentence
 
 
+def test_a_tick_in_the_middle_of_a_move_begins_nothing(
+    simulator: Simulator, client: FlaskClient, tls_receiver: TlsReceiver
+) -> None:
+    services = simulator.services
+    begun: list[int] = []
+
+    def change_and_tick(conversation: Conversation) -> None:
+        with services.sessions.begin() as session:
+            create(session, Kind.CUSTOMER, services.clock.now())
+        begun.append(len(services.dispatcher.begin_due()))
+        answer(200)(conversation)
+
+    tls_receiver.will(answer(500), change_and_tick)
+    one_delivery(services, tls_receiver.url(""))
+
+    assert clock(client, "advance", by_s=5)["attempts"] >= 2
+    assert begun == [0]
+    assert attempt_times_s(simulator) == [0, 5, 5]
+
+
 def test_while_deliveries_are_paused_time_goes_by_and_nothing_is_sent(
     simulator: Simulator, client: FlaskClient, tls_receiver: TlsReceiver
 ) -> None:
