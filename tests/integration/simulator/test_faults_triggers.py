@@ -336,9 +336,9 @@ def test_faults_hit_only_what_they_name(three: Simulator, tls_receiver: TlsRecei
 def lost_by_seed(
     sim_settings: Settings, first_start: Path, tmp_path: Path, tls_receiver: TlsReceiver
 ) -> Any:
-    """Which of sixteen triggers a seed loses, sent by so many threads."""
+    """Which of sixteen triggers a seed loses, sent by so many threads, and the digest of it all."""
 
-    def play(seed: str, threads: int) -> set[str]:
+    def play(seed: str, threads: int) -> tuple[set[int], str]:
         folder = tmp_path / f"{seed}-{threads}"
         shutil.copytree(first_start, folder)
         settings = sim_settings.model_copy(
@@ -355,14 +355,17 @@ def lost_by_seed(
             for _ in range(16 // threads):
                 simulator.services.dispatcher.run_once()
             found = attempts(simulator.services)
-            return {str(one.delivery_id) for one in found if one.status is None}
+            lost = {one.delivery_id for one in found if one.status is None}
+            return lost, simulator.services.events.digest
 
     return play
 
 
 def test_a_seed_loses_the_same_triggers_whatever_thread_comes_first(lost_by_seed: Any) -> None:
-    lost = lost_by_seed("spring", 1)
+    lost, digest = lost_by_seed("spring", 1)
 
     assert 0 < len(lost) < 16
-    assert lost_by_seed("spring", 8) == lost
-    assert lost_by_seed("autumn", 8) != lost
+    assert lost_by_seed("spring", 8) == (lost, digest)
+    other, other_digest = lost_by_seed("autumn", 8)
+    assert other != lost
+    assert other_digest != digest
