@@ -51,7 +51,12 @@ def serve(**options: Any) -> None:
         click.echo(f"Simulator listens on {simulator.url}")
         stopping.wait()
     finally:
+        services = simulator.services
         simulator.stop()
+        click.echo(
+            f"{services.events.count} logical events, digest {services.events.digest}, "
+            f"chaos seed {services.chance.seed}"
+        )
 
 
 @main.command()

@@ -6,14 +6,14 @@ from typing import Any
 from flask import Response
 from pydantic import BaseModel, Field
 
-from simulator.control_api.frame import control, refused, reply
+from simulator.control_api.frame import control, refusal, reply
 from simulator.control_api.problems import ProblemFound
 from simulator.faults.models import FAULTS, AnyFault, Fault, NewFault, Where
 from simulator.faults.registry import FaultNotFound, Listed, TooManyFaults
 from simulator.services import services
 
-_NOT_FOUND = refused("There is no such fault.")
-_TOO_MANY = refused("Too many faults are in force.")
+_NOT_FOUND = refusal("There is no such fault.")
+_TOO_MANY = refusal("Too many faults are in force.")
 _TOLD_ELSEWHERE = ("title", "description", "default")
 
 

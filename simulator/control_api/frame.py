@@ -30,7 +30,13 @@ from simulator.web import csrf
 
 PREFIX = "/_sim"
 _SCHEMA = {"$ref": f"#/components/schemas/{Problem.__name__}"}
-_PROBLEM = {"content": {MIMETYPE: {"schema": _SCHEMA}}}
+
+
+def refusal(description: str) -> dict[str, Any]:
+    """A reply of a route that is a problem, for its `responses`."""
+    return {"description": description, "content": {MIMETYPE: {"schema": _SCHEMA}}}
+
+
 _ANY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 control = APIBlueprint(
@@ -38,8 +44,8 @@ control = APIBlueprint(
     __name__,
     url_prefix=PREFIX,
     abp_responses={
-        "401": {"description": "The token is missing or wrong.", **_PROBLEM},
-        "422": {"description": "A field is wrong; `errors` names it.", **_PROBLEM},
+        "401": refusal("The token is missing or wrong."),
+        "422": refusal("A field is wrong; `errors` names it."),
     },
     abp_security=[{"token": []}],
     operation_id_callback=lambda *, name, **_: name.rpartition(".")[2],
@@ -73,11 +79,6 @@ def register(app: OpenAPI) -> None:
 def reply(model: BaseModel, status: int = 200) -> Response:
     """A JSON reply."""
     return Response(model.model_dump_json(), status=status, mimetype="application/json")
-
-
-def refused(why: str) -> dict[str, Any]:
-    """A refusal as the description lists it among a route's responses."""
-    return {"description": why, **_PROBLEM}
 
 
 @control.before_request

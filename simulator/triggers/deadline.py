@@ -5,7 +5,8 @@ time is up. Killed here: the call is gone with the process; its delivery's lease
 
 A socket's timeout starts anew with every byte, so an answer that drips holds its caller for
 ever. Here a timer shuts the connection down from outside, through a duplicate of the socket
-that stays valid while TLS takes over the original.
+that stays valid while TLS takes over the original. The timer is a thread, so it is started only
+once there is a connection: until then the socket's own timeout is enough.
 """
 
 import socket
@@ -26,16 +27,15 @@ class Deadline:
         self._ends_at = time.monotonic() + timeout_s
         self._duplicates: list[socket.socket] = []
         self._lock = Lock()
-        self._timer = Timer(timeout_s, self._pass)
-        self._timer.daemon = True
+        self._timer: Timer | None = None
 
     def __enter__(self) -> "Deadline":
-        self._timer.start()
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        self._timer.cancel()
-        self._timer.join()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer.join()
         with self._lock:
             for duplicate in self._duplicates:
                 duplicate.close()
@@ -67,6 +67,7 @@ class Deadline:
                 sock.close()
                 refusal = error
                 continue
+            self._start_timer()
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return sock
         raise refusal
@@ -76,6 +77,13 @@ class Deadline:
             self._duplicates.append(sock.dup())
         if self.passed or self.cancelled:
             self._cut()
+
+    def _start_timer(self) -> None:
+        if self._timer is not None:
+            return
+        self._timer = Timer(max(0.0, self._ends_at - time.monotonic()), self._pass)
+        self._timer.daemon = True
+        self._timer.start()
 
     def _pass(self) -> None:
         self.passed = True

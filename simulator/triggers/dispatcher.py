@@ -175,6 +175,10 @@ class Dispatcher:
         if self._held_back.after_clearing(fault_ids):
             self.on_slot_free()
 
+    def held_back(self) -> list[str]:
+        """For each delivery that a fault holds back, by which one."""
+        return self._held_back.reasons()
+
     def stop(self) -> None:
         """Begin nothing any more; what is under way goes on."""
         with self._state:
@@ -183,6 +187,11 @@ class Dispatcher:
     def close(self) -> None:
         """Wait for the calls under way; close the sender first to cut them off."""
         self._pool.shutdown(wait=True)
+
+    def _call(self, claimed: ClaimedDelivery) -> Outcome:
+        if self._journalled is None:
+            return self._send(claimed.url)
+        return self._journalled.call(claimed, self._send)
 
     def _begin(self) -> list[Future[None]]:
         if self._paused or self._stopping:
@@ -197,11 +206,6 @@ class Dispatcher:
                 break
         self._under_way += len(going)
         return [self._pool.submit(self._deliver, *one) for one in going]
-
-    def _call(self, claimed: ClaimedDelivery) -> Outcome:
-        if self._journalled is None:
-            return self._send(claimed.url)
-        return self._journalled.call(claimed, self._send)
 
     def _with_fault(self, claimed: ClaimedDelivery) -> tuple[ClaimedDelivery, Fired | None] | None:
         """The delivery and the fault that hits it; None where it is held back."""

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from threading import Lock
 
 from sqlalchemy import Engine
@@ -52,12 +52,15 @@ class Player:
         self._events = events
         self._playing = Lock()
 
-    def freeze(self) -> datetime:
-        """Stop the clock where it is; the instant."""
+    def freeze(self, at: datetime | None = None, *, ends_at: float) -> Played:
+        """Stop the clock where it is, or at a later instant, as `move_to` goes there."""
         with self._alone():
-            now = self._clock.freeze()
+            if at is not None:
+                self._clock.check(at)
+            self._clock.freeze()
+            played = self._play_to(at or self._clock.now(), ends_at)
             self._note(What.CLOCK_FROZEN)
-            return now
+            return played
 
     def resume(self) -> datetime:
         """Let the clock run from where it stands; the instant."""
@@ -71,19 +74,15 @@ class Player:
         ends_at: the real time to stop at, by time.monotonic(). field: what the caller calls the
         instant.
         """
-        with self._alone(), self._standing():
-            attempts = 0
+        with self._alone():
             self._clock.check(instant, field)  # before anything is sent
-            while True:
-                attempts += self._send_due(ends_at)
-                if self._is_over(ends_at):
-                    return self._played(attempts, complete=False)
-                due = self._next_due()
-                if due is None or due > instant:
-                    break
-                self._clock.move_to(due)
-            self._clock.move_to(instant, field)
-            return self._played(attempts, complete=True)
+            with self._standing():
+                return self._play_to(instant, ends_at)
+
+    def advance(self, by: timedelta, *, ends_at: float, field: str = "by_s") -> Played:
+        """Go forward by a span, as `move_to` does."""
+        with self._alone(), self._standing():
+            return self._play_to(self._clock.after(by, field), ends_at)
 
     def run_until_idle(self, *, ends_at: float) -> Played:
         """Go on from moment to moment until nothing waits any more.
@@ -100,6 +99,18 @@ class Player:
                 if due is None:
                     return self._played(attempts, complete=True)
                 self._clock.move_to(due)
+
+    def _play_to(self, instant: datetime, ends_at: float) -> Played:
+        attempts = 0
+        while True:
+            attempts += self._send_due(ends_at)
+            if self._is_over(ends_at):
+                return self._played(attempts, complete=False)
+            due = self._next_due()
+            if due is None or due > instant:
+                self._clock.move_to(instant)
+                return self._played(attempts, complete=True)
+            self._clock.move_to(due)
 
     def _send_due(self, ends_at: float) -> int:
         """Send all that is due at this instant, what comes of it included; how many attempts."""

@@ -281,6 +281,23 @@ def test_what_is_held_back_goes_when_its_delay_is_over(
     assert targets(tls_receiver) == [f"{CREATED}0"]
 
 
+def test_who_waits_in_vain_hears_of_faults_and_of_what_they_hold_back(
+    simulator: Simulator, tls_receiver: TlsReceiver
+) -> None:
+    number = one_delivery(simulator.services, tls_receiver.url(""))
+    add(simulator, "reorder", times=1)
+    add(simulator, "storm", event="Delete")
+    send_due(simulator)
+    wish = {"until": "delivered", "delivery_id": number, "timeout_s": 0}
+
+    answered = simulator.app.test_client().post("/_sim/wait", json=wish).get_json()
+
+    assert answered["faults"] == [
+        "storm (number 2), hit 0 times so far",
+        f"reorder (number 1) holds back delivery {number}",
+    ]
+
+
 @pytest.mark.parametrize("fault", ["reorder", "delay_past_next_edit"])
 def test_what_is_held_back_goes_when_the_fault_is_cleared(
     simulator: Simulator, tls_receiver: TlsReceiver, fault: str
