@@ -71,7 +71,12 @@ class Services:
 
     def faults_in_force(self) -> list[str]:
         """What is broken on purpose, for whoever asks why something does not come about."""
-        return []
+        in_force = [
+            f"{one.fault.fault} (number {one.id}), hit {one.fired} times so far"
+            for one in self.faults.all()
+            if one.in_force
+        ]
+        return in_force + self.dispatcher.held_back()
 
     def begin_close(self) -> None:
         """Let go of everybody who waits: nothing is begun any more, calls under way are cut off."""

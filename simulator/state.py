@@ -96,7 +96,9 @@ def restore(services: Services, name: str) -> None:
         closing(sqlite3.connect(path)) as source,
     ):
         source.backup(live)
-        services.fetches.reset()  # what was read since is not what is there now
+        # What was read or held back since is not what is there now.
+        services.fetches.reset()
+        services.dispatcher.forget_held_back()
 
 
 def forget(services: Services, name: str) -> None:

@@ -177,6 +177,14 @@ class Dispatcher:
         if self._held_back.after_clearing(fault_ids):
             self.on_slot_free()
 
+    def held_back(self) -> list[str]:
+        """For each delivery that a fault holds back, by which one."""
+        return self._held_back.reasons()
+
+    def forget_held_back(self) -> None:
+        """Know of no delivery that is held back: the database was replaced."""
+        self._held_back.forget()
+
     def stop(self) -> None:
         """Begin nothing any more; what is under way goes on."""
         with self._state:

@@ -59,6 +59,19 @@ class HeldBack:
         log.info("hold back", delivery=claimed.id, fault=fired.fault.fault, due_at=str(due_at))
         return True
 
+    def forget(self) -> None:
+        """Hold nothing back: the deliveries are not those any more."""
+        with self._lock:
+            self._held.clear()
+
+    def reasons(self) -> list[str]:
+        """For each delivery that is held back, by which fault."""
+        with self._lock:
+            return [
+                f"{held.fired.fault.fault} (number {held.fired.id}) holds back delivery {number}"
+                for number, held in self._held.items()
+            ]
+
     def after_sending(self, delivery_id: int) -> bool:
         """A delivery reached its receiver: whether that let others go."""
 

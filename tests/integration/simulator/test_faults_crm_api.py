@@ -16,7 +16,7 @@ from simulator.server import Simulator
 from simulator.settings import Settings
 from simulator.triggers.urls import Kind
 from tests.conftest import MORNING
-from tests.crm_api_clients import Reply, read_reply
+from tests.crm_api_clients import Reply, encoded, read_reply
 from tests.local_crm import AGENT, create
 from tests.raw_caller import (
     RawReply,
@@ -98,7 +98,8 @@ def test_a_timeout_holds_the_caller_alone_until_it_is_cleared(simulator: Simulat
         assert caller.reply() == RawReply(b"", "closed")
 
 
-def test_a_timeout_ends_by_itself(simulator: Simulator) -> None:
+def test_a_timeout_ends_by_itself(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_SILENCE_S", 3600.0)  # nor does the server wait for more
     add_fault(simulator, "timeout", delay_s=0.01)
 
     assert ask_first(simulator) == RawReply(b"", "closed")
@@ -144,6 +145,25 @@ def test_a_reset_is_a_reset(sim_settings: Settings, tls: bool) -> None:
             sock.sendall(b"Content-Length: %d\r\n\r\n" % len(body) + body)
             with pytest.raises(ConnectionResetError):
                 sock.recv(1)
+
+
+@pytest.mark.parametrize("fault", ["timeout", "connection_reset"])
+def test_a_caller_in_the_same_process_sees_a_broken_connection(
+    simulator: Simulator, fault: str
+) -> None:
+    add_fault(simulator, fault)
+    with pytest.raises(ConnectionAbortedError):
+        encoded(simulator.app.test_client(), "Customer", "Get", FIRST)
+
+
+def test_what_was_spoiled_does_not_count_as_fetched(simulator: Simulator) -> None:
+    fetches, fault = simulator.services.fetches, add_fault(simulator, "stale_read")
+    ask_first(simulator)
+    assert not fetches.is_fetched("Customer 10000000")
+
+    control(simulator, "DELETE", f"/faults/{fault}")
+    ask_first(simulator)
+    assert fetches.is_fetched("Customer 10000000")
 
 
 def test_a_drip_brings_the_whole_reply_in_many_pieces(simulator: Simulator) -> None:

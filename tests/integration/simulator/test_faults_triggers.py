@@ -281,6 +281,23 @@ def test_what_is_held_back_goes_when_its_delay_is_over(
     assert targets(tls_receiver) == [f"{CREATED}0"]
 
 
+def test_who_waits_in_vain_hears_of_faults_and_of_what_they_hold_back(
+    simulator: Simulator, tls_receiver: TlsReceiver
+) -> None:
+    number = one_delivery(simulator.services, tls_receiver.url(""))
+    add(simulator, "reorder", times=1)
+    add(simulator, "storm", event="Delete")
+    send_due(simulator)
+    wish = {"until": "delivered", "delivery_id": number, "timeout_s": 0}
+
+    answered = simulator.app.test_client().post("/_sim/wait", json=wish).get_json()
+
+    assert answered["faults"] == [
+        "storm (number 2), hit 0 times so far",
+        f"reorder (number 1) holds back delivery {number}",
+    ]
+
+
 @pytest.mark.parametrize("fault", ["reorder", "delay_past_next_edit"])
 def test_what_is_held_back_goes_when_the_fault_is_cleared(
     simulator: Simulator, tls_receiver: TlsReceiver, fault: str
@@ -336,9 +353,9 @@ def test_faults_hit_only_what_they_name(three: Simulator, tls_receiver: TlsRecei
 def lost_by_seed(
     sim_settings: Settings, first_start: Path, tmp_path: Path, tls_receiver: TlsReceiver
 ) -> Any:
-    """Which of sixteen triggers a seed loses, sent by so many threads."""
+    """Which of sixteen triggers a seed loses, sent by so many threads, and the digest of it all."""
 
-    def play(seed: str, threads: int) -> set[str]:
+    def play(seed: str, threads: int) -> tuple[set[int], str]:
         folder = tmp_path / f"{seed}-{threads}"
         shutil.copytree(first_start, folder)
         settings = sim_settings.model_copy(
@@ -355,14 +372,17 @@ def lost_by_seed(
             for _ in range(16 // threads):
                 simulator.services.dispatcher.run_once()
             found = attempts(simulator.services)
-            return {str(one.delivery_id) for one in found if one.status is None}
+            lost = {one.delivery_id for one in found if one.status is None}
+            return lost, simulator.services.events.digest
 
     return play
 
 
 def test_a_seed_loses_the_same_triggers_whatever_thread_comes_first(lost_by_seed: Any) -> None:
-    lost = lost_by_seed("spring", 1)
+    lost, digest = lost_by_seed("spring", 1)
 
     assert 0 < len(lost) < 16
-    assert lost_by_seed("spring", 8) == lost
-    assert lost_by_seed("autumn", 8) != lost
+    assert lost_by_seed("spring", 8) == (lost, digest)
+    other, other_digest = lost_by_seed("autumn", 8)
+    assert other != lost
+    assert other_digest != digest
