@@ -33,6 +33,7 @@ class ApiRequest:
     error: str | None = None
     record_count: int = 0  # in the reply
     records: tuple[str, ...] = ()  # numbers of the first of them, or of the one that was changed
+    fault: str | None = None  # the one that hit the call; its reply went out spoiled, or not at all
 
 
 @dataclass(frozen=True)

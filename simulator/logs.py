@@ -1,16 +1,48 @@
 """What the simulator says while it works: one event per hop, on standard error.
 
-In: the format, `console` or `json`. Out: structlog, set up. The events are named after the
+In: the format, `console` or `json`. Out: structlog, set up. Where nobody did that, as in a test
+that embeds a simulator, events go to the standard library's loggers, which keep them to themselves
+unless they are errors. The events are named after the
 steps: enqueue, claim_due, send, record. No event carries a trigger URL, a password or a key:
 ids lead to the delivery, whose page shows the rest.
 """
 
 import logging
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 import structlog
 from structlog.typing import Processor
+
+
+class Log:
+    """Says what happens, under the name of a part."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def debug(self, event: str, **values: Any) -> None:
+        """Of use to whoever searches for a mistake."""
+        self._say("debug", event, values)
+
+    def info(self, event: str, **values: Any) -> None:
+        """A step was done."""
+        self._say("info", event, values)
+
+    def error(self, event: str, **values: Any) -> None:
+        """Something failed."""
+        self._say("error", event, values)
+
+    def exception(self, event: str, **values: Any) -> None:
+        """Something failed, with the trace of the exception that is handled."""
+        self._say("exception", event, values)
+
+    def _say(self, level: str, event: str, values: dict[str, Any]) -> None:
+        if structlog.is_configured():
+            getattr(structlog.get_logger(self._name), level)(event, **values)
+        else:
+            said = " ".join([event, *(f"{name}={value!r}" for name, value in values.items())])
+            getattr(logging.getLogger(self._name), level)(said)
 
 
 def set_up_logs(log_format: str = "console", stream: TextIO | None = None) -> None:

@@ -11,28 +11,29 @@ A simulator that nobody stopped stops when it is collected, or when the process 
 
 import ssl
 import weakref
-from collections.abc import Callable
 from contextlib import ExitStack
 from ipaddress import ip_address
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 from flask import Flask
 
 from simulator.app import create_app
 from simulator.certificates import Authority, own_authority, own_certificates, server_context
+from simulator.client import Control
 from simulator.clock import ControlledClock
+from simulator.receivers import scratch_folder
 from simulator.services import EXTENSION, Services
 from simulator.serving import Server, StartRefused, listen
 from simulator.settings import Settings
+from simulator.transport import InProcess
 
 __all__ = ["Simulator", "StartRefused"]
 _ANY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 named, not bound
 
 
-class Simulator:
-    """The simulator as one object: `with Simulator() as sim: sim.url`."""
+class Simulator(Control):
+    """The simulator as one object: `with Simulator() as sim: sim.agent.create_customer(...)`."""
 
     settings: Settings
     app: Flask
@@ -52,16 +53,23 @@ class Simulator:
         """
         if settings is not None and changes:
             raise TypeError("Give the simulator either a Settings or single settings, not both.")
+        self._transport = InProcess()
+        super().__init__(self._transport)
         self._thrown_away = settings is None
         self.settings = settings or Settings(**{"port": 0, "ephemeral": True, **changes})
         self.ca_path: Path | None = None  # None: plain http, or a certificate of the user's own
-        self._clock = clock
+        self._given_clock = clock
         self._ticking = ticking
         self._port = 0
-        self._stop: Callable[[], object] = lambda: None
+        self._stop: weakref.finalize[Any, Any] | None = None
 
     @property
-    def url(self) -> str:
+    def running(self) -> bool:
+        """Whether it was started and not stopped since."""
+        return self._stop is not None and self._stop.alive
+
+    @property
+    def url(self) -> str:  # type: ignore[override]
         """Where to reach it, without a slash at the end."""
         host = _ANY_ADDRESS.get(self.settings.host, self.settings.host)
         host = f"[{host}]" if ":" in host else host
@@ -77,12 +85,12 @@ class Simulator:
         _refuse_open_control(self.settings)
         with ExitStack() as stack:
             if self._thrown_away:
-                folder = stack.enter_context(TemporaryDirectory(prefix="crm-simulator-"))
-                self.settings = self.settings.model_copy(update={"data_dir": Path(folder)})
+                folder = scratch_folder(stack)
+                self.settings = self.settings.model_copy(update={"data_dir": folder})
             # The server works on a duplicate.
             with listen(self.settings.host, self.settings.port) as listener:
                 authority, tls = self._tls()
-                self.app = create_app(self.settings, clock=self._clock, authority=authority)
+                self.app = create_app(self.settings, clock=self._given_clock, authority=authority)
                 services = self.services
                 stack.callback(services.close)
                 server = Server(self.app, listener, tls, "simulator")
@@ -90,6 +98,9 @@ class Simulator:
             stack.callback(server.stop)
             stack.callback(services.begin_close)  # or a waiting request would hold up its thread
             self._port = server.port
+            token = self.settings.control_token
+            secret = None if token is None else token.get_secret_value()
+            self._transport.connect(self.app, self.url, secret)
             if self._ticking:
                 services.scheduler.start()
             # Nothing that it holds leads back to this object, which may therefore be collected.
@@ -98,7 +109,9 @@ class Simulator:
 
     def stop(self) -> None:
         """Come to rest: no thread, no socket and no open file is left. May be called twice."""
-        self._stop()
+        if self._stop is not None:
+            self._stop()
+        self.close()
 
     def __enter__(self) -> "Simulator":
         return self.start()

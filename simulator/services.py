@@ -4,10 +4,12 @@ In: an engine, a clock, settings. Out: `Services`, and `services()` for routes. 
 nothing is held but connections and threads.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import cast
 
-import structlog
 from flask import current_app
 from sqlalchemy import Engine, event
 from sqlalchemy.orm import Session, sessionmaker
@@ -18,9 +20,11 @@ from simulator.chance import Chance
 from simulator.clock import ControlledClock
 from simulator.db import session_factory
 from simulator.events import Events, What
+from simulator.faults.registry import Registry
 from simulator.fetches import Fetches
 from simulator.journal import Journal
 from simulator.local_crm import changes
+from simulator.logs import Log
 from simulator.settings import Settings
 from simulator.triggers import outbox
 from simulator.triggers.backoff import policy_named
@@ -31,7 +35,7 @@ from simulator.triggers.scheduler import Scheduler
 from simulator.triggers.sender import Sender
 
 EXTENSION = "crm_simulator"
-log = structlog.get_logger("simulator.triggers")
+log = Log("simulator.triggers")
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,10 @@ class Services:
     journal: Journal
     fetches: Fetches
     settings: Settings
+    first_settings: Settings  # those of the start, to which a reset goes back
+    frozen_at_start: datetime | None  # where the clock stood then; None: it ran
     authority: Authority
+    faults: Registry
     sender: Sender
     dispatcher: Dispatcher
     scheduler: Scheduler
@@ -56,9 +63,20 @@ class Services:
         """Let the dispatcher look at once for what is due."""
         self.scheduler.wake()
 
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """Within, no trigger is under way; calls that were are cut off and recorded as failed."""
+        with self.sender.cut_off(), self.dispatcher.hold():
+            yield
+
     def faults_in_force(self) -> list[str]:
         """What is broken on purpose, for whoever asks why something does not come about."""
-        return []
+        in_force = [
+            f"{one.fault.fault} (number {one.id}), hit {one.fired} times so far"
+            for one in self.faults.all()
+            if one.in_force
+        ]
+        return in_force + self.dispatcher.held_back()
 
     def begin_close(self) -> None:
         """Let go of everybody who waits: nothing is begun any more, calls under way are cut off."""
@@ -79,6 +97,24 @@ def services() -> Services:
     return cast(Services, current_app.extensions[EXTENSION])
 
 
+def change_settings(settings: Settings) -> None:
+    """From now on these settings hold. What is bound to a start (a port, a folder) stays as it is;
+    who reads `services()` anew, or opens a new session, obeys the rest.
+    """
+    now = services()
+    now.sender.call_by(
+        settings.trigger_method, settings.trigger_timeout_s, settings.trigger_success
+    )
+    if now.dispatcher.journalled is not None:
+        now.dispatcher.journalled.method = settings.trigger_method
+    now.dispatcher.policy = policy_named(settings.retry_schedule, settings.retry_jitter)
+    now.dispatcher.timeout_s = settings.trigger_timeout_s
+    now.dispatcher.lease_s = settings.lease_s
+    info = now.sessions.kw.get("info") or {}
+    now.sessions.configure(info=info | changes.session_info(settings))
+    current_app.extensions[EXTENSION] = replace(now, settings=settings)
+
+
 def make_services(
     engine: Engine, settings: Settings, clock: ControlledClock, authority: Authority
 ) -> Services:
@@ -95,6 +131,7 @@ def make_services(
         settings.trigger_success,
         own_ca=authority.path,
     )
+    faults = Registry(clock, chance, log_of_events)
     sessions = session_factory(
         engine, changes.session_info(settings) | events.session_info(log_of_events)
     )
@@ -107,29 +144,38 @@ def make_services(
         lease_s=settings.lease_s,
         concurrency=settings.trigger_concurrency,
         journalled=Journalled(journal, settings.trigger_method),
+        faults=faults,
+        timeout_s=settings.trigger_timeout_s,
     )
+    faults.on_cleared = dispatcher.faults_cleared
     scheduler = Scheduler(dispatcher.begin_due, settings.tick_s)
     dispatcher.on_slot_free = scheduler.wake
-    _tell_after_commit(sessions, scheduler, fetches)
+    _tell_after_commit(sessions, scheduler, fetches, dispatcher)
     return Services(
-        engine,
-        sessions,
-        clock,
-        chance,
-        log_of_events,
-        journal,
-        fetches,
-        settings,
-        authority,
-        sender,
-        dispatcher,
-        scheduler,
-        Player(engine, clock, dispatcher, log_of_events),
+        engine=engine,
+        sessions=sessions,
+        clock=clock,
+        chance=chance,
+        events=log_of_events,
+        journal=journal,
+        fetches=fetches,
+        settings=settings,
+        first_settings=settings,
+        frozen_at_start=clock.now() if clock.frozen else None,
+        authority=authority,
+        faults=faults,
+        sender=sender,
+        dispatcher=dispatcher,
+        scheduler=scheduler,
+        player=Player(engine, clock, dispatcher, log_of_events),
     )
 
 
 def _tell_after_commit(
-    sessions: sessionmaker[Session], scheduler: Scheduler, fetches: Fetches
+    sessions: sessionmaker[Session],
+    scheduler: Scheduler,
+    fetches: Fetches,
+    dispatcher: Dispatcher,
 ) -> None:
     """Before the commit the dispatcher would find nothing; a tick later would be late."""
 
@@ -141,6 +187,7 @@ def _tell_after_commit(
         for what, record in events.hand_over(session):
             if what is What.RECORD_CHANGED:
                 fetches.changed(record)
+                dispatcher.record_changed(record)
         deliveries = session.info.pop(outbox.ENQUEUED, None)
         if deliveries:
             failpoints.reach("T1-after")

@@ -16,10 +16,11 @@ from threading import Lock, Thread
 from typing import Any
 from wsgiref.types import WSGIApplication
 
-import structlog
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
-log = structlog.get_logger("simulator.server")
+from simulator.logs import Log
+
+log = Log("simulator.server")
 _SILENCE_S = 5.0  # a client that says nothing for so long is hung up on
 _STOPPING_S = 5.0  # an app that computes or sleeps for longer is left to its daemon thread
 
@@ -106,6 +107,10 @@ class _Handler(WSGIRequestHandler):
             pass  # the client is gone already
         finally:
             self._close()
+
+    def connection_dropped(self, error: BaseException, environ: Any = None) -> None:
+        """Read no next request: the connection is to be closed as it is."""
+        self.close_connection = True
 
     def log(self, type: str, message: str, *args: Any) -> None:
         """Nothing: failed handshakes and requests are no events of this project."""

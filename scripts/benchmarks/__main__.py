@@ -9,9 +9,9 @@ import sys
 
 import click
 
-from scripts.benchmarks import api, report
+from scripts.benchmarks import api, fixture, report
 
-BENCHMARKS = {"api": api.run}
+BENCHMARKS = {"api": api.run, "fixture": fixture.run}
 
 
 @click.command()

@@ -106,6 +106,13 @@ def _answer_problem(found: ProblemFound) -> Response:
     return answer_problem(found)
 
 
+# By their numbers too, since the app has a page for each of these.
+@control.errorhandler(400)
+@control.errorhandler(403)
+@control.errorhandler(404)
+@control.errorhandler(405)
+@control.errorhandler(413)
+@control.errorhandler(500)
 @control.errorhandler(HTTPException)
 def _answer_http_error(error: HTTPException) -> Response:
     if error.response is not None:  # a validation problem, ready to be sent

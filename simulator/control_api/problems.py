@@ -2,9 +2,11 @@
 
 In: a ProblemFound, a body that breaks its model, an HTTP error. Out: application/problem+json.
 
-    ProblemFound(status, detail, field)   a sentence for the caller, and what it is about
+    ProblemFound(status, detail, field)   a sentence for the caller, and what it is about;
+                                          `fields` for a sentence about each of several
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Response
@@ -48,14 +50,22 @@ _TITLES = {
 class ProblemFound(Exception):
     """The call is refused: `detail` is a sentence, `field` what it is about, if one field is."""
 
-    def __init__(self, status: int, detail: str, field: str | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        field: str | None = None,
+        *,
+        fields: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(detail)
-        self.status, self.detail, self.field = status, detail, field
+        self.status, self.detail = status, detail
+        self.fields = dict(fields or {}) if field is None else {field: detail}
 
 
 def answer_problem(found: ProblemFound) -> Response:
     """The reply to a refused call."""
-    errors = [] if found.field is None else [FieldProblem(field=found.field, message=found.detail)]
+    errors = [FieldProblem(field=name, message=said) for name, said in found.fields.items()]
     return problem_response(found.status, found.detail, errors)
 
 

@@ -15,21 +15,21 @@ _WINDOW = timedelta(minutes=1)
 
 
 class RateLimit:
-    """At most `per_minute` calls in any minute; 0 is no limit. A refused call does not count."""
+    """At most so many calls in any minute. A refused call does not count."""
 
-    def __init__(self, per_minute: int) -> None:
-        self._per_minute = per_minute
+    def __init__(self) -> None:
         self._calls: deque[datetime] = deque()
         self._lock = Lock()
 
-    def check(self, now: datetime) -> None:
-        """Count a call, or raise TooManyRequests."""
-        if not self._per_minute:
+    def check(self, now: datetime, per_minute: int) -> None:
+        """Count a call, or raise TooManyRequests; 0 a minute is no limit."""
+        if not per_minute:
             return
         with self._lock:
-            while self._calls and self._calls[0] <= now - _WINDOW:
+            # A reset may set the clock back: what is later than now was before it.
+            while self._calls and not now - _WINDOW < self._calls[0] <= now:
                 self._calls.popleft()
-            if len(self._calls) >= self._per_minute:
+            if len(self._calls) >= per_minute:
                 wait = self._calls[0] + _WINDOW - now
                 raise TooManyRequests(max(1, math.ceil(wait.total_seconds())))
             self._calls.append(now)

@@ -16,16 +16,17 @@ from flask.blueprints import BlueprintSetupState
 from sqlalchemy import Connection
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from simulator.crm_api import filters, parse, render, write
+from simulator.crm_api import faulty, filters, parse, render, write
 from simulator.crm_api.errors import CallRefused, Refusal, TooManyRequests
 from simulator.crm_api.rate_limit import RateLimit
 from simulator.crm_api.watch import Watch
 from simulator.db import read_connection
+from simulator.faults.registry import Fired
 from simulator.local_crm import api_access, custom_fields
 from simulator.local_crm.api_access import Access, verify, verify_key
 from simulator.local_crm.changes import Author
 from simulator.local_crm.models import NUMBER_COLUMN, Origin
-from simulator.services import EXTENSION, Services, services
+from simulator.services import services
 from simulator.settings import Settings
 from simulator.triggers.urls import Kind
 from simulator.web import csrf
@@ -48,12 +49,13 @@ class _Call:
     settings: Settings
     watch: Watch
     root: str = "WAPI"
+    unknown_caller: Refusal = Refusal.BAD_CREDENTIALS  # what wrong credentials are answered with
+    fired: Fired | None = None  # the fault that hits the call
 
 
 @blueprint.record
 def _make_rate_limit(state: BlueprintSetupState) -> None:
-    found: Services = state.app.extensions[EXTENSION]
-    state.app.extensions[_RATE_LIMIT] = RateLimit(found.settings.api_rate_limit_per_minute)
+    state.app.extensions[_RATE_LIMIT] = RateLimit()
 
 
 @blueprint.post("/WAPI/wapi.php")
@@ -83,13 +85,13 @@ def _answer(reply: Callable[[_Call, bytes, ExitStack], Response]) -> Response:
         raise
     if not response.is_streamed:
         call.watch.ends(response.status_code)
-    return response
+    return faulty.reply(call.fired, response, services().faults)
 
 
 def _understood(call: _Call, reply: Callable[[_Call, bytes, ExitStack], Response]) -> Response:
     body = _read_body(call.settings.api_body_limit_bytes)
     limit: RateLimit = current_app.extensions[_RATE_LIMIT]
-    limit.check(services().clock.now())
+    limit.check(services().clock.now(), call.settings.api_rate_limit_per_minute)
     with ExitStack() as stack:
         return reply(call, body, stack)
 
@@ -119,7 +121,7 @@ def _wapi_reply(call: _Call, body: bytes, stack: ExitStack) -> Response:
     reading = stack.enter_context(read_connection(services().engine))
     access = _enabled_access(call, reading)
     if not verify(access, credentials.tenant, credentials.username, credentials.password):
-        raise CallRefused(Refusal.BAD_CREDENTIALS)
+        raise CallRefused(call.unknown_caller)
     return _run(call, reading, access, command, stack)
 
 
@@ -127,9 +129,10 @@ def _cc_wapi_reply(call: _Call, body: bytes, stack: ExitStack) -> Response:
     reading = stack.enter_context(read_connection(services().engine))
     access = _enabled_access(call, reading)
     tenant, key = (request.headers.get(name, "") for name in ("X-8x8-Tenant", "x-api-key"))
+    call.unknown_caller = Refusal.BAD_KEY
     call.watch.by(tenant)
     if not verify_key(access, tenant, key):
-        raise CallRefused(Refusal.BAD_KEY)
+        raise CallRefused(call.unknown_caller)
     command = parse.bare_command(body)
     call.watch.wants(command)
     return _run(call, reading, access, command, stack)
@@ -159,6 +162,11 @@ def _run(
         raise CallRefused(Refusal.NOT_AVAILABLE, action, kind)
     if f"{kind}:{action}" not in access.rights:  # api.rights
         raise CallRefused(Refusal.NO_RIGHT, action, kind)
+    call.fired = faulty.fault_of(services().faults, kind, action, command)
+    call.watch.hit_by(call.fired)
+    instead = faulty.nothing_done(call.fired, call.unknown_caller)
+    if instead is not None:
+        return instead
     if action == "Get":
         return _get(call, reading, kind, command, stack)
     author = Author(Origin.API, access.used_identity)  # api.identity
@@ -179,7 +187,10 @@ def _get(
     """A reply that fits one chunk is sent whole, with its length; a longer one as rows come."""
     custom = custom_fields.of_kind(reading, kind)
     found = filters.select_matching(kind, command.values, custom, call.settings)
-    rows = reading.execute(found.execution_options(yield_per=_ROWS_AT_ONCE))
+    found = faulty.query(call.fired, found, services().clock.now())
+    rows = faulty.rows(
+        call.fired, reading.execute(found.execution_options(yield_per=_ROWS_AT_ONCE))
+    )
     rows_seen = call.watch.rows(kind, rows)
     chunks = render.reply_chunks(kind, custom, rows_seen, call.root, call.settings)
     begun = list(islice(chunks, 2))

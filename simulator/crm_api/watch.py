@@ -14,6 +14,8 @@ from simulator.crm_api.parse import Command
 from simulator.crm_api.render import Row
 from simulator.crm_api.tags import PASSWORD
 from simulator.events import What, fingerprint
+from simulator.faults.models import PartialList, SlowDrip
+from simulator.faults.registry import Fired
 from simulator.journal import REDACTED, ApiRequest
 from simulator.local_crm.fields import FIELDS
 from simulator.local_crm.models import NUMBER_COLUMN
@@ -22,6 +24,7 @@ from simulator.triggers.urls import Kind
 
 _LISTED = 100  # records of one reply in the journal
 _AT_ONCE = 200  # records noted as fetched; a reply may have any number, memory may not
+_HONEST = (SlowDrip, PartialList)  # faults under which what is in the reply is true
 _RowOf = TypeVar("_RowOf", bound=Row)
 
 
@@ -35,6 +38,7 @@ class Watch:
         self._request = ApiRequest(path)
         self._number = services.journal.begin(self._request)
         self._kind: Kind | None = None
+        self._spoiled = False
         self._named = ""  # the number of the record that the call is about, if it is about one
 
     def by(self, tenant: str, username: str = "") -> None:
@@ -54,6 +58,12 @@ class Watch:
         self._kind = kind
         own = NUMBER_COLUMN[kind].upper()
         self._named = next((text for tag, text in self._request.tags if tag.upper() == own), "")
+
+    def hit_by(self, fired: Fired | None) -> None:
+        """Which fault hits the call: what is read may never come to the caller as it is."""
+        if fired is not None:
+            self._spoiled = not isinstance(fired.fault, _HONEST)
+            self._know(fault=fired.fault.fault)
 
     def changes(self, number: str) -> None:
         """It has added or modified a record."""
@@ -101,6 +111,8 @@ class Watch:
         self._services.journal.put(self._number, self._request, ended=False)
 
     def _fetched(self, numbers: list[str]) -> None:
+        if self._spoiled:
+            return
         self._services.fetches.read((f"{self._kind} {number}" for number in numbers), self._mark)
 
     def _note_event(self) -> None:

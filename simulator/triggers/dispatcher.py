@@ -16,21 +16,26 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from threading import Condition
+from functools import partial
+from threading import Condition, Lock
 
-import structlog
 from sqlalchemy.orm import Session, sessionmaker
 
 from simulator import failpoints
 from simulator.chance import Chance
 from simulator.clock import Clock
+from simulator.faults.registry import Fired, Registry
+from simulator.faults.rules import TriggerCall
+from simulator.logs import Log
 from simulator.triggers import outbox
 from simulator.triggers.backoff import RetryPolicy
+from simulator.triggers.faulty import reaches_receiver, send_under
+from simulator.triggers.holding import HeldBack
 from simulator.triggers.journalled import Journalled
 from simulator.triggers.outbox import ClaimedDelivery
 from simulator.triggers.outcome import Outcome
 
-log = structlog.get_logger("simulator.triggers")
+log = Log("simulator.triggers")
 _numbers = itertools.count(1)
 
 
@@ -48,28 +53,33 @@ class Dispatcher:
         lease_s: float,
         concurrency: int,
         journalled: Journalled | None = None,
+        faults: Registry | None = None,
+        timeout_s: float = 15.0,
     ) -> None:
+        """timeout_s: the deadline of `send`, for calls that are lost on purpose."""
         self._sessions = sessions
         self._clock = clock
         self._send = send
-        self._policy = policy
+        self.policy = policy
         self._chance = chance
-        self._lease_s = lease_s
+        self.lease_s = lease_s
         self._concurrency = concurrency
-        self._journalled = journalled
+        self.journalled = journalled
         self._owner = f"dispatcher-{os.getpid()}-{next(_numbers)}"
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="send-trigger")
+        self._faults = faults
+        self.timeout_s = timeout_s
+        self._held_back = HeldBack(sessions, clock)
         self._under_way = 0
         self._paused = self._held = self._stopping = False
         self._state = Condition()  # guards the four above
+        self._holder = Lock()
         self.on_slot_free: Callable[[], None] = lambda: None
 
     def claim(self, limit: int) -> list[ClaimedDelivery]:
         """Up to `limit` due deliveries, leased to this dispatcher."""
         with self._sessions.begin() as session:
-            claimed = outbox.claim_due(
-                session, self._clock.now(), limit, self._lease_s, self._owner
-            )
+            claimed = outbox.claim_due(session, self._clock.now(), limit, self.lease_s, self._owner)
             if claimed:
                 failpoints.reach("T2-before")
         if claimed:
@@ -77,9 +87,10 @@ class Dispatcher:
             log.debug("claim_due", deliveries=[delivery.id for delivery in claimed])
         return claimed
 
-    def send(self, claimed: ClaimedDelivery) -> Outcome:
-        """What came of calling the delivery's URL once."""
-        outcome = self._call(claimed)
+    def send(self, claimed: ClaimedDelivery, fired: Fired | None = None) -> Outcome:
+        """What came of calling the delivery's URL once, or as often as the fault wants it."""
+        call = partial(self._call, claimed)
+        outcome = send_under(fired, call, self.timeout_s, lambda: self._stopping)
         log.info(
             "send",
             delivery=claimed.id,
@@ -95,7 +106,7 @@ class Dispatcher:
         """Write the attempt down and settle what happens next."""
         now = self._clock.now()
         with self._sessions.begin() as session:
-            delivery = outbox.record(session, claimed, outcome, self._policy, self._chance, now)
+            delivery = outbox.record(session, claimed, outcome, self.policy, self._chance, now)
             failpoints.reach("T3-before")
         failpoints.reach("T3-after")
         if delivery is not None:
@@ -126,16 +137,19 @@ class Dispatcher:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Let nobody but `run_once` begin anything; entered when nothing is under way."""
-        with self._state:
-            self._held = True
-            self._state.wait_for(lambda: not self._under_way)
-        try:
-            yield
-        finally:
-            with self._state:
-                self._held = False
-            self.on_slot_free()
+        """Let nobody but `run_once` begin anything; entered when nothing is under way, and by one
+        holder at a time.
+        """
+        with self._holder:
+            try:
+                with self._state:
+                    self._held = True
+                    self._state.wait_for(lambda: not self._under_way)
+                yield
+            finally:
+                with self._state:
+                    self._held = False
+                self.on_slot_free()
 
     def begin_due(self) -> list[Future[None]]:
         """Start as many due deliveries as there are free slots; one future for each.
@@ -157,6 +171,26 @@ class Dispatcher:
             future.result()
         return len(begun)
 
+    def record_changed(self, record: str) -> None:
+        """Let go what was held back until this record, "Customer 10000000", would change; to be
+        called after the commit.
+        """
+        if self._held_back.after_change(record):
+            self.on_slot_free()
+
+    def faults_cleared(self, fault_ids: list[int]) -> None:
+        """Let go what these faults held back."""
+        if self._held_back.after_clearing(fault_ids):
+            self.on_slot_free()
+
+    def held_back(self) -> list[str]:
+        """For each delivery that a fault holds back, by which one."""
+        return self._held_back.reasons()
+
+    def forget_held_back(self) -> None:
+        """Know of no delivery that is held back: the database was replaced."""
+        self._held_back.forget()
+
     def stop(self) -> None:
         """Begin nothing any more; what is under way goes on."""
         with self._state:
@@ -167,21 +201,37 @@ class Dispatcher:
         self._pool.shutdown(wait=True)
 
     def _call(self, claimed: ClaimedDelivery) -> Outcome:
-        if self._journalled is None:
+        if self.journalled is None:
             return self._send(claimed.url)
-        return self._journalled.call(claimed, self._send)
+        return self.journalled.call(claimed, self._send)
 
     def _begin(self) -> list[Future[None]]:
-        free = self._concurrency - self._under_way
-        if self._paused or self._stopping or not free:
+        if self._paused or self._stopping:
             return []
-        claimed = self.claim(free)
-        self._under_way += len(claimed)
-        return [self._pool.submit(self._deliver, delivery) for delivery in claimed]
+        going: list[tuple[ClaimedDelivery, Fired | None]] = []
+        while free := self._concurrency - self._under_way - len(going):
+            claimed = self.claim(free)
+            # In the order of the claim and not of the threads: always the same.
+            begun = [one for one in map(self._with_fault, claimed) if one is not None]
+            going += begun
+            if len(begun) == len(claimed):  # else there are slots left, and more may be due
+                break
+        self._under_way += len(going)
+        return [self._pool.submit(self._deliver, *one) for one in going]
 
-    def _deliver(self, claimed: ClaimedDelivery) -> None:
+    def _with_fault(self, claimed: ClaimedDelivery) -> tuple[ClaimedDelivery, Fired | None] | None:
+        """The delivery and the fault that hits it; None where it is held back."""
+        call = TriggerCall(
+            claimed.kind, claimed.event, claimed.record_id, claimed.id, claimed.attempt
+        )
+        fired = self._faults.on_call(call, self._held_back.may_hold) if self._faults else None
+        return None if self._held_back.hold(claimed, fired) else (claimed, fired)
+
+    def _deliver(self, claimed: ClaimedDelivery, fired: Fired | None) -> None:
         try:
-            self.record(claimed, self.send(claimed))
+            self.record(claimed, self.send(claimed, fired))
+            if reaches_receiver(fired):
+                self._held_back.after_sending(claimed.id)
         except Exception:
             # The lease runs out and the delivery is claimed again: nothing to mend here.
             log.exception("delivery not recorded", delivery=claimed.id)

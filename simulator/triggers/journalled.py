@@ -20,7 +20,7 @@ class Journalled:
 
     def __init__(self, journal: Journal, method: str) -> None:
         self._journal = journal
-        self._method = method
+        self.method = method
 
     def call(self, claimed: ClaimedDelivery, send: Callable[[str], Outcome]) -> Outcome:
         """What came of calling the delivery's URL once."""
@@ -29,7 +29,7 @@ class Journalled:
             claimed.id,
             f"{claimed.kind} {claimed.event}",
             claimed.record_id,
-            self._method,
+            self.method,
             url,
         )
         number = self._journal.begin(trigger)

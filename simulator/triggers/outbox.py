@@ -5,10 +5,11 @@ Killed between claim and record: the lease runs out and the delivery is claimed 
 receiver may be called twice for one change (assumption trigger.may-repeat).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
 from simulator.chance import Chance
@@ -68,6 +69,7 @@ class ClaimedDelivery:
     owner: str
     claimed_at: datetime
     leased_until: datetime
+    attempt: int = 1  # the number of the attempt that it was claimed for
 
 
 def claim_due(
@@ -128,15 +130,38 @@ def record(
     _add_attempt(session, delivery, outcome, claimed.claimed_at, now)
     if outcome.delivered:
         _settle(delivery, DeliveryState.DELIVERED, None)
-    elif (delivery.lease_owner, delivery.leased_until) == (claimed.owner, claimed.leased_until):
+    elif _is_leased_to(claimed, delivery):
         delivery.schedule_step += 1
         jitter = chance.of("retry", delivery.id, delivery.attempt_count)
-        retry_at = next_attempt_at(delivery.schedule_step, now, policy, jitter)
+        retry_at = (
+            next_attempt_at(delivery.schedule_step, now, policy, jitter) if outcome.retry else None
+        )
         state = DeliveryState.EXHAUSTED if retry_at is None else DeliveryState.WAITING
         _settle(delivery, state, retry_at)
     session.flush()
     _note_attempt(session, delivery, outcome, now)
     return delivery
+
+
+def put_back(session: Session, claimed: ClaimedDelivery, due_at: datetime) -> None:
+    """Give up the lease without an attempt; the delivery is due at `due_at`."""
+    delivery = session.get(Delivery, claimed.id)
+    if delivery is not None and _is_leased_to(claimed, delivery):
+        _settle(delivery, DeliveryState.WAITING, due_at)
+
+
+def release(session: Session, delivery_ids: Sequence[int], now: datetime) -> None:
+    """Make deliveries due now, of those that wait for a later instant and belong to nobody."""
+    session.execute(
+        update(Delivery)
+        .where(
+            Delivery.id.in_(delivery_ids),
+            Delivery.state == DeliveryState.WAITING,
+            Delivery.lease_owner.is_(None),
+            Delivery.next_attempt_at > now,
+        )
+        .values(next_attempt_at=now)
+    )
 
 
 def redeliver(session: Session, delivery_id: int, now: datetime) -> bool:
@@ -154,6 +179,10 @@ def redeliver(session: Session, delivery_id: int, now: datetime) -> bool:
     return True
 
 
+def _is_leased_to(claimed: ClaimedDelivery, delivery: Delivery) -> bool:
+    return (delivery.lease_owner, delivery.leased_until) == (claimed.owner, claimed.leased_until)
+
+
 def _lease(
     delivery: Delivery, owner: str, now: datetime, leased_until: datetime
 ) -> ClaimedDelivery:
@@ -167,6 +196,7 @@ def _lease(
         owner=owner,
         claimed_at=now,
         leased_until=leased_until,
+        attempt=delivery.attempt_count + 1,
     )
 
 

@@ -11,6 +11,7 @@ class Outcome:
     error: str | None
     reply_excerpt: str  # the beginning of the answer's body
     duration_ms: float
+    retry: bool = True  # False: a failure is not tried again
 
     @property
     def delivered(self) -> bool:

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from threading import Lock
 
-import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
-log = structlog.get_logger("simulator.triggers")
+from simulator.logs import Log
+
+log = Log("simulator.triggers")
 _JOB = "tick"
 
 

@@ -8,6 +8,8 @@ receiver was reached; the delivery's lease runs out and it is called again.
 import functools
 import ssl
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -49,13 +51,17 @@ class Sender:
         """success: `200`, or `2xx` for any answer from 200 to 299 (trigger.failures).
         own_ca: the CA of the simulator's own, trusted beside `trigger_ca` and the system's.
         """
+        self.tls = _tls_context(trigger_ca, own_ca)
+        self.call_by(method, timeout_s, success)
+        self._under_way: set[Deadline] = set()
+        self._cutting = 0  # how many want all calls cut off
+        self._lock = Lock()
+
+    def call_by(self, method: str, timeout_s: float, success: str) -> None:
+        """How later calls are made, and which answers count."""
         self._method = method
         self._timeout_s = timeout_s
-        self.tls = _tls_context(trigger_ca, own_ca)
         self._counts = range(200, 300) if success == "2xx" else range(200, 201)
-        self._under_way: set[Deadline] = set()
-        self._closed = False
-        self._lock = Lock()
 
     def send(self, url: str) -> Outcome:
         """What came of calling `url` once, over a connection of its own."""
@@ -75,9 +81,19 @@ class Sender:
     def close(self) -> None:
         """Cut off the calls under way, and those that begin later: the simulator stops."""
         with self._lock:
-            self._closed = True
+            self._cutting += 1
             for deadline in self._under_way:
                 deadline.cancel()
+
+    @contextmanager
+    def cut_off(self) -> Iterator[None]:
+        """Within, calls under way and those that begin fail at once."""
+        self.close()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._cutting -= 1
 
     def _call(self, url: str, deadline: Deadline) -> tuple[int, str]:
         with requests.Session() as session:
@@ -100,7 +116,7 @@ class Sender:
     def _enter(self, deadline: Deadline) -> None:
         with self._lock:
             self._under_way.add(deadline)
-            if self._closed:
+            if self._cutting:
                 deadline.cancel()
 
     def _leave(self, deadline: Deadline) -> None:
@@ -133,12 +149,12 @@ class _Adapter(HTTPAdapter):
     """One call's transport: the CA and the deadline of that call."""
 
     def __init__(self, tls: ssl.SSLContext, deadline: Deadline) -> None:
-        self._tls = tls
+        self.tls = tls
         self._deadline = deadline
         super().__init__(max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, ssl_context=self._tls, **kwargs)
+        super().init_poolmanager(*args, ssl_context=self.tls, **kwargs)
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """Nothing: the TLS context knows its CAs; requests would load its own bundle each time."""

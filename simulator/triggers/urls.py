@@ -5,26 +5,18 @@ Out: the URL that is called, or a sentence that says what is wrong with the box.
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
 from urllib.parse import quote, urlsplit
 
+from simulator.objects import Event, Kind
 
-class Kind(StrEnum):
-    """The four CRM objects, by 8x8's names."""
-
-    CUSTOMER = "Customer"
-    CASE = "Case"
-    FOLLOWUP = "Followup"
-    TASK = "Task"
-
-
-class Event(StrEnum):
-    """What an agent did to an object."""
-
-    CREATE = "Create"
-    EDIT = "Edit"
-    DELETE = "Delete"
-
+__all__ = [
+    "BOXES",
+    "Event",  # the words of all parts, named here for those who deal with triggers
+    "Kind",
+    "RecordIds",
+    "check_configured_url",
+    "trigger_url",
+]
 
 # The tab shows twelve boxes; Followup Edit fires only under `followup_edit_trigger`
 # (assumption trigger.followup-edit-silent).
