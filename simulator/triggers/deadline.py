@@ -69,6 +69,7 @@ class Deadline:
                 continue
             self._start_timer()
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            _refuse_reset(sock)
             return sock
         raise refusal
 
@@ -96,3 +97,12 @@ class Deadline:
                     duplicate.shutdown(socket.SHUT_RDWR)
                 except OSError:
                     continue  # not connected yet, or not any more
+
+
+def _refuse_reset(sock: socket.socket) -> None:
+    """Raise ConnectionResetError for one that was reset meanwhile: TLS would leave it open."""
+    try:
+        sock.getpeername()
+    except OSError as error:
+        sock.close()
+        raise ConnectionResetError("The connection was reset before it was used.") from error
