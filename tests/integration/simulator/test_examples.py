@@ -40,6 +40,13 @@ def test_a_toy_receiver_is_tested_with_pytest(tmp_path: Path) -> None:
     assert "3 passed" in done.stdout
 
 
+def test_an_outage_of_30_hours_is_played_with_pytest(tmp_path: Path) -> None:
+    shutil.copy(EXAMPLES / "test_outage_of_30_hours.py", tmp_path)
+    done = run(tmp_path, sys.executable, "-m", "pytest", "-q", "-W", "error")
+    assert done.returncode == 0, done.stdout
+    assert "1 passed" in done.stdout
+
+
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_the_same_is_checked_from_a_shell(tmp_path: Path) -> None:
     done = run(tmp_path, "bash", str(EXAMPLES / "check_receiver.sh"))
