@@ -10,7 +10,9 @@ from external_crm.db import NotMigrated, make_engine, session_factory
 from receiver import endpoint
 from receiver.clock import Clock, SystemClock
 from receiver.db import MIGRATIONS
+from receiver.ingest import FAILED, LARGEST_BODY, NOT_FOUND, WRONG_METHOD, Ingest, Reply
 from receiver.settings import Settings
+from receiver.wsgi_front import WsgiFront
 
 log = structlog.get_logger()
 
@@ -28,17 +30,17 @@ def open_engine(settings: Settings) -> Engine:
 
 
 def create_app(settings: Settings, engine: Engine, clock: Clock | None = None) -> Flask:
-    """The Flask application that serves the trigger URLs."""
+    """The application that serves the trigger URLs: Flask, and the front where it is on."""
     app = Flask(__name__, static_folder=None)
-    app.extensions["crm_receiver"] = endpoint.Ingest(
-        sessions=session_factory(engine),
-        clock=clock or SystemClock(),
-        secret=settings.secret.get_secret_value(),
-    )
-    app.config["MAX_CONTENT_LENGTH"] = 64 * 1024
+    ingest = Ingest(session_factory(engine), clock or SystemClock(), settings.secrets)
+    app.extensions["crm_receiver"] = ingest
+    app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
     app.url_map.merge_slashes = False  # a doubled slash would be answered with a redirect
     app.register_blueprint(endpoint.blueprint)
     app.register_error_handler(Exception, _plain_error)
+    if settings.wsgi_front:
+        beside = max(1, settings.web_threads // 4)
+        app.wsgi_app = WsgiFront(ingest, app.wsgi_app, beside)  # type: ignore[method-assign]
     return app
 
 
@@ -47,8 +49,9 @@ def _plain_error(error: Exception) -> Response:
     if isinstance(error, HTTPException):
         status = error.code or 500
         if status == 405:
-            return endpoint.wrong_method()
-        sentence = "There is nothing here." if status == 404 else str(error.description)
-        return endpoint.answer(status, sentence)
+            return endpoint.respond(WRONG_METHOD)
+        if status == 404:
+            return endpoint.respond(NOT_FOUND)
+        return endpoint.respond(Reply(status, str(error.description)))
     log.error("failed", error=type(error).__name__, exc_info=error)
-    return endpoint.answer(500, "The receiver failed. Call again; its log says why.")
+    return endpoint.respond(FAILED)

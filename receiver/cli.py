@@ -25,7 +25,7 @@ from external_crm.rows import Kind
 from receiver import inbox, logs, repair_cli, supervisor, web, work
 from receiver.app import open_engine
 from receiver.db import MIGRATIONS
-from receiver.endpoint import PATH
+from receiver.ingest import PATH
 from receiver.models import Hold
 from receiver.settings import PREFIX, Misconfigured, Settings
 from receiver.settle import TOMBSTONES

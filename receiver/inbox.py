@@ -8,19 +8,22 @@ Rows are never merged by record id: ids are not event ids, and a trigger that ar
 read of its record announces something that this read may not show (rule 6).
 """
 
+import json
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
-from typing import Any, cast
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple, cast
 
 from sqlalchemy import (
     ColumnElement,
     CursorResult,
     Result,
     Select,
+    TextClause,
     delete,
     func,
     insert,
     select,
+    text,
     tuple_,
     update,
 )
@@ -38,21 +41,60 @@ KEPT_REJECTS = 1000
 LONGEST_REJECT = 2000  # characters kept of a rejected line
 
 
-def store(session: Session, trigger: Trigger, now: datetime) -> int:
-    """Keep a trigger, due at once; its row id (T4)."""
-    row = InboxTrigger(
-        cause="trigger",
-        kind=trigger.kind.value,
-        event=trigger.event.value if trigger.event else None,
-        record_id=trigger.record_id,
-        account_id=trigger.account_id,
-        case_id=trigger.case_id,
-        received_at=now,
-        due_at=now,
+class Arrival(NamedTuple):
+    """A trigger and when it came."""
+
+    trigger: Trigger
+    received_at: datetime
+
+
+def _store_statement(rows: str, field: str, instant: str) -> TextClause:
+    """One statement for all rows, which one JSON text holds.
+
+    Four times as quick as a statement with parameters for each row, and it tells their ids.
+    """
+    texts = ", ".join(field.format(n) for n in range(5))
+    instant = instant.format(field.format(5))
+    return text(
+        "INSERT INTO inbox_triggers (cause, kind, event, record_id, account_id, case_id,"  # noqa: S608 - of constants
+        " received_at, due_at, state, attempts, postponed, cascaded, held, allowed)"
+        f" SELECT 'trigger', {texts}, {instant}, {instant}, 'waiting', 0, 0, false, false, false"
+        f" FROM {rows} RETURNING id, kind, record_id"
     )
-    session.add(row)
-    session.flush()
-    return row.id
+
+
+_STORE = {
+    "sqlite": _store_statement("json_each(:rows)", "json_extract(value, '$[{}]')", "{}"),
+    "postgresql": _store_statement(
+        "json_array_elements(CAST(:rows AS json)) AS arrived(value)",
+        "value->>{}",
+        "CAST({} AS timestamptz)",
+    ),
+}
+
+
+def store_all(session: Session, arrivals: Sequence[Arrival]) -> dict[int, Key]:
+    """Keep triggers, due at once; their records by row id (T4)."""
+    rows = [
+        (
+            trigger.kind,
+            trigger.event,
+            trigger.record_id,
+            trigger.account_id,
+            trigger.case_id,
+            received_at.astimezone(UTC).isoformat(timespec="microseconds"),
+        )
+        for trigger, received_at in arrivals
+    ]
+    statement = _STORE[session.get_bind().dialect.name]
+    stored = session.execute(statement, {"rows": json.dumps(rows)})
+    return {row_id: Key(Kind(kind), record_id) for row_id, kind, record_id in stored}
+
+
+def store(session: Session, trigger: Trigger, now: datetime) -> int:
+    """Keep one trigger; its row id."""
+    (row_id,) = store_all(session, [Arrival(trigger, now)])
+    return row_id
 
 
 def reject(session: Session, method: str, line: str, reason: str, now: datetime) -> None:

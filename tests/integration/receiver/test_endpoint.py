@@ -17,12 +17,19 @@ from receiver.models import InboxTrigger, Reject
 from receiver.settings import Settings
 
 SECRET = "a-secret-of-24-characters"
-SETTINGS = Settings(secret=SECRET)
+OLD_SECRET = "the-secret-of-last-year"
+SETTINGS = Settings(secret=SECRET, secret_old=OLD_SECRET)
+
+
+@pytest.fixture(params=["front", "flask"])
+def settings(request: pytest.FixtureRequest) -> Settings:
+    """All of this holds in front of Flask and in Flask's own view."""
+    return SETTINGS.model_copy(update={"wsgi_front": request.param == "front"})
 
 
 @pytest.fixture
-def app(engine: Engine) -> Flask:
-    return create_app(SETTINGS, engine)
+def app(settings: Settings, engine: Engine) -> Flask:
+    return create_app(settings, engine)
 
 
 def rows(engine: Engine) -> list[InboxTrigger]:
@@ -143,18 +150,20 @@ def locked(sqlite: Engine) -> Iterator[Engine]:
     other.close()
 
 
-def test_a_store_that_cannot_be_written_is_503_with_retry_after(locked: Engine) -> None:
-    client = create_app(SETTINGS, locked).test_client()
+def test_a_store_that_cannot_be_written_is_503_with_retry_after(
+    settings: Settings, locked: Engine
+) -> None:
+    client = create_app(settings, locked).test_client()
     response = client.get(f"/8x8/{SECRET}?AccountID=1")
     assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
     assert "Call again" in response.text
 
 
 def test_a_deleted_database_is_503_and_the_one_put_back_is_used(
-    sqlite: Engine, tmp_path: Path
+    settings: Settings, sqlite: Engine, tmp_path: Path
 ) -> None:
     """SQLite itself would go on writing into the deleted file, and the 200 would be a lie."""
-    client = create_app(SETTINGS, sqlite).test_client()
+    client = create_app(settings, sqlite).test_client()
     path, away = tmp_path / "external_crm.db", tmp_path / "away"
     assert client.get(f"/8x8/{SECRET}?AccountID=1").status_code == 200
     path.rename(away)
@@ -168,9 +177,9 @@ def test_a_deleted_database_is_503_and_the_one_put_back_is_used(
 
 
 def test_a_database_that_was_replaced_is_noticed(
-    sqlite: Engine, sqlite_template: Path, tmp_path: Path
+    settings: Settings, sqlite: Engine, sqlite_template: Path, tmp_path: Path
 ) -> None:
-    client = create_app(SETTINGS, sqlite).test_client()
+    client = create_app(settings, sqlite).test_client()
     assert client.get(f"/8x8/{SECRET}?AccountID=1").status_code == 200
     for suffix in ("", "-wal", "-shm"):
         (tmp_path / f"external_crm.db{suffix}").unlink(missing_ok=True)
@@ -197,7 +206,7 @@ def test_a_failure_of_our_own_is_a_sentence_and_its_trace_holds_no_secret(
     monkeypatch: pytest.MonkeyPatch,
     log_format: str,
 ) -> None:
-    monkeypatch.setattr("receiver.endpoint.parse", lambda *_: {}["no such key"])
+    monkeypatch.setattr("receiver.ingest.parse", lambda *_: {}["no such key"])
     logs.configure(log_format)
     try:
         response = client.get(f"/8x8/{SECRET}?AccountID=1")
