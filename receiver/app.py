@@ -5,11 +5,10 @@ from flask import Flask, Response
 from sqlalchemy import Engine
 from werkzeug.exceptions import HTTPException
 
-from external_crm.db import MIGRATIONS as EXTERNAL_CRM_MIGRATIONS
-from external_crm.db import NotMigrated, make_engine, session_factory
-from receiver import endpoint
+from external_crm.db import DatabaseUnusable, make_engine, session_factory
+from receiver import endpoint, health
 from receiver.clock import Clock, SystemClock
-from receiver.db import MIGRATIONS
+from receiver.db import check_tables
 from receiver.ingest import FAILED, LARGEST_BODY, NOT_FOUND, WRONG_METHOD, Ingest, Reply
 from receiver.settings import Settings
 from receiver.wsgi_front import WsgiFront
@@ -21,22 +20,24 @@ def open_engine(settings: Settings) -> Engine:
     """An engine on a database that is there and migrated. Raises DatabaseUnusable."""
     engine = make_engine(settings.database_url)
     try:
-        EXTERNAL_CRM_MIGRATIONS.check(engine)
-        MIGRATIONS.check(engine)
-    except NotMigrated as error:
+        check_tables(engine)
+    except DatabaseUnusable:
         engine.dispose()
-        raise NotMigrated(f"{error} Run `crm-receiver migrate`.") from None
+        raise
     return engine
 
 
 def create_app(settings: Settings, engine: Engine, clock: Clock | None = None) -> Flask:
     """The application that serves the trigger URLs: Flask, and the front where it is on."""
     app = Flask(__name__, static_folder=None)
-    ingest = Ingest(session_factory(engine), clock or SystemClock(), settings.secrets)
+    clock = clock or SystemClock()
+    ingest = Ingest(session_factory(engine), clock, settings.secrets)
     app.extensions["crm_receiver"] = ingest
+    app.extensions[health.EXTENSION] = health.Subject(engine, clock)
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
     app.url_map.merge_slashes = False  # a doubled slash would be answered with a redirect
     app.register_blueprint(endpoint.blueprint)
+    app.register_blueprint(health.blueprint)
     app.register_error_handler(Exception, _plain_error)
     if settings.wsgi_front:
         beside = max(1, settings.web_threads // 4)

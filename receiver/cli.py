@@ -22,7 +22,7 @@ from external_crm.db import (
     session_factory,
 )
 from external_crm.rows import Kind
-from receiver import inbox, logs, repair_cli, supervisor, web, work
+from receiver import inbox, lifeline, logs, repair_cli, supervisor, web, work
 from receiver.app import open_engine
 from receiver.db import MIGRATIONS
 from receiver.ingest import PATH
@@ -93,21 +93,36 @@ def serve() -> None:
     settings = Settings.load()
     settings.check_web()
     settings.check_work()
+    logs.configure(settings.log_format)
     open_engine(settings).dispose()
-    web.reserve(settings.host, settings.port).close()  # before a worker starts to work
-    sys.exit(supervisor.serve())
+    sys.exit(supervisor.serve(settings))
+
+
+def _for_the_supervisor(command: Callable[..., None]) -> Callable[..., None]:
+    """Options by which `serve` starts its children."""
+    for option in (
+        click.option("--supervised", is_flag=True, hidden=True, help="End with standard input."),
+        click.option("--slot", hidden=True, help="Its name among its like; survives a restart."),
+        click.option("--restarts", default=0, hidden=True, help="How often it was restarted."),
+    ):
+        command = option(command)
+    return command
 
 
 @main.command(name="web")
-def web_command() -> None:
+@_for_the_supervisor
+def web_command(supervised: bool, slot: str | None, restarts: int) -> None:
     """Run the web process alone: receive and store."""
-    _run(web.run)
+    settings = _begin(supervised)
+    web.run(settings, port_is_held=supervised)
 
 
 @main.command(name="work")
-def work_command() -> None:
+@_for_the_supervisor
+def work_command(supervised: bool, slot: str | None, restarts: int) -> None:
     """Run one worker alone: fetch and apply."""
-    _run(work.run)
+    settings = _begin(supervised)
+    work.run(settings, slot, restarts)
 
 
 @main.command()
@@ -189,7 +204,9 @@ def _check_base(base: str) -> None:
         raise Misconfigured("--base must be a server, and a path if need be: https://host/path.")
 
 
-def _run(command: Callable[[Settings], None]) -> None:
+def _begin(supervised: bool) -> Settings:
+    if supervised:
+        lifeline.tie_to_stdin()
     settings = Settings.load()
     logs.configure(settings.log_format)
-    command(settings)
+    return settings

@@ -22,6 +22,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    literal_column,
     select,
     text,
     tuple_,
@@ -103,6 +104,15 @@ def reject(session: Session, method: str, line: str, reason: str, now: datetime)
     session.add(row)
     session.flush()
     session.execute(delete(Reject).where(Reject.id <= row.id - KEPT_REJECTS))
+
+
+def oldest_waiting(session: Session) -> datetime | None:
+    """When the oldest trigger that waits was received, or None."""
+    # The literal lets the partial index of waiting rows be used.
+    waiting = InboxTrigger.state == literal_column(f"'{State.WAITING}'")
+    return session.scalar(
+        select(InboxTrigger.received_at).where(waiting).order_by(InboxTrigger.received_at).limit(1)
+    )
 
 
 def is_due(session: Session, now: datetime) -> bool:

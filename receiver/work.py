@@ -6,7 +6,7 @@ In: settings. Out: triggers brought to rows. Killed here: leases run out, steps 
 import random
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -15,12 +15,15 @@ import click
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from external_crm.db import first_line
+from external_crm.db import first_line, session_factory
 from external_crm.rows import Policy
+from receiver import heartbeat
+from receiver.answers import Answer
 from receiver.app import open_engine
 from receiver.backoff import SCHEDULES, delay_s
 from receiver.clock import SystemClock
 from receiver.crm_api import CrmApi
+from receiver.plan import Fetch
 from receiver.records import Credentials
 from receiver.settings import Settings
 from receiver.settle import WorkerOptions
@@ -30,15 +33,25 @@ from receiver.worker import Worker
 log = structlog.get_logger()
 
 
-def run(settings: Settings) -> None:
-    """Work until SIGTERM or Ctrl-C. Raises Misconfigured, DatabaseUnusable."""
+class Stopping(Exception):
+    """The worker was asked to end in the midst of a batch, whose rows it gives back."""
+
+
+def run(settings: Settings, slot: str | None = None, restarts: int = 0) -> None:
+    """Work until SIGTERM or Ctrl-C. Raises Misconfigured, DatabaseUnusable.
+
+    slot, restarts: what the supervisor calls this worker, and how often it started it anew.
+    """
     settings.check_work()
     engine = open_engine(settings)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     transport = RequestsTransport(settings.crm_api_timeout_s, settings.crm_api_ca)
-    with ThreadPoolExecutor(settings.fetch_threads, "fetch") as pool:
+    life = heartbeat.beating(
+        session_factory(engine), SystemClock(), heartbeat.own_name(slot), restarts
+    )
+    with life, ThreadPoolExecutor(settings.fetch_threads, "fetch") as pool:
         schedule = SCHEDULES[settings.schedule]
         rng = random.Random()  # noqa: S311 - jitter, not a secret
         options = WorkerOptions(
@@ -47,15 +60,18 @@ def run(settings: Settings) -> None:
             max_attempts=settings.max_attempts,
             policy=Policy(recheck_after_s=schedule.recheck_after_s),
         )
-        heartbeat = partial(_heartbeat, schedule.lease_s / 3)
+        extending = partial(_extending, schedule.lease_s / 3)
+        fetching = partial(_map_until, stop, pool)
         source = _source(settings, transport)
-        worker = Worker(engine, source, SystemClock(), rng, options, pool.map, heartbeat)
+        worker = Worker(engine, source, SystemClock(), rng, options, fetching, extending)
         click.echo(f"Worker reads records from {settings.crm_api_url}.")
         failures = 0
         while not stop.is_set():
             try:
                 busy = worker.run_once()
                 failures = 0
+            except Stopping:
+                break
             except SQLAlchemyError as error:
                 failures += 1
                 reason = first_line(getattr(error, "orig", None) or error)
@@ -73,8 +89,24 @@ def run(settings: Settings) -> None:
     engine.dispose()
 
 
+def _map_until(
+    stop: threading.Event,
+    pool: ThreadPoolExecutor,
+    fetch_one: Callable[[Fetch], Answer],
+    fetches: Iterable[Fetch],
+) -> Iterable[Answer]:
+    """Fetch in threads; raises Stopping once `stop` is set, after the calls that are under way."""
+
+    def unless_stopped(fetch: Fetch) -> Answer:
+        if stop.is_set():
+            raise Stopping("The worker was stopped before it had read the record.")
+        return fetch_one(fetch)
+
+    return pool.map(unless_stopped, fetches)
+
+
 @contextmanager
-def _heartbeat(every_s: float, extend: Callable[[], None]) -> Iterator[None]:
+def _extending(every_s: float, extend: Callable[[], None]) -> Iterator[None]:
     """Extend a lease every so often while a batch is on the network."""
     done = threading.Event()
 
@@ -85,7 +117,7 @@ def _heartbeat(every_s: float, extend: Callable[[], None]) -> Iterator[None]:
             except SQLAlchemyError:
                 log.warning("lease not extended", reason="The database does not answer.")
 
-    thread = threading.Thread(target=beat, name="heartbeat")
+    thread = threading.Thread(target=beat, name="lease")
     thread.start()
     try:
         yield
