@@ -62,6 +62,11 @@ class GroupCommit(Generic[T]):
         self._queue: deque[_Waiting[T]] = deque()
         self._led_since: float | None = None  # when the commit that runs now began
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for the commit after the one that runs."""
+        return len(self._queue)
+
     def store(self, value: T) -> None:
         """Return when `value` is committed. Raises StoreUnavailable, within about `patience_s`."""
         waiting = _Waiting(value)

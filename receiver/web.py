@@ -31,31 +31,37 @@ def run(settings: Settings, port_is_held: bool = False) -> None:
     """
     settings.check_web()
     open_engine(settings).dispose()  # its sentence, instead of a crash in the child
-    connections = _let_in(settings.web_connections)
     with nullcontext() if port_is_held else reserve(settings.host, settings.port) as reserved:
         port = int(reserved.getsockname()[1]) if reserved else settings.port
         scheme = "https" if settings.tls_cert else "http"
         announce(settings.host, port, f"Receiver listens on {scheme}://{settings.host}:{port}.")
-        Granian(
-            "receiver",
-            address=settings.host,
-            port=port,
-            interface=Interfaces.WSGI,
-            http=HTTPModes.http1,  # while it guesses the version, granian waits for ever
-            workers=settings.web_processes,
-            blocking_threads=settings.web_threads,
-            # Counts connections, not requests: silent ones hold a place until they time out.
-            backpressure=connections,
-            http1_settings=HTTP1Settings(header_read_timeout=10_000),
-            websockets=False,
-            ssl_cert=settings.tls_cert,
-            ssl_key=settings.tls_key,
-            ssl_protocol_min=SSLProtocols.tls12,
-            respawn_failed_workers=True,
-            workers_kill_timeout=30,
-            log_level=LogLevels.error,
-            log_access=False,  # the path holds the secret
-        ).serve(target_loader=functools.partial(_load, settings), wrap_loader=False)
+        server(settings, port).serve(
+            target_loader=functools.partial(_load, settings), wrap_loader=False
+        )
+
+
+def server(settings: Settings, port: int) -> Granian:
+    """granian as the receiver runs it."""
+    return Granian(
+        "receiver",
+        address=settings.host,
+        port=port,
+        interface=Interfaces.WSGI,
+        http=HTTPModes.http1,  # while it guesses the version, granian waits for ever
+        workers=settings.web_processes,
+        blocking_threads=settings.web_threads,
+        # Counts connections, not requests: silent ones hold a place until they time out.
+        backpressure=_let_in(settings.web_connections),
+        http1_settings=HTTP1Settings(header_read_timeout=10_000),
+        websockets=False,
+        ssl_cert=settings.tls_cert,
+        ssl_key=settings.tls_key,
+        ssl_protocol_min=SSLProtocols.tls12,
+        respawn_failed_workers=True,
+        workers_kill_timeout=30,
+        log_level=LogLevels.error,
+        log_access=False,  # the path holds the secret
+    )
 
 
 def _let_in(connections: int) -> int:

@@ -4,10 +4,13 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import structlog
 from flask import Flask
 from flask.testing import FlaskClient
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import Engine, event, select
 
 from external_crm.db import read_session
@@ -106,6 +109,52 @@ def test_a_wrong_secret_finds_nothing_and_leaves_nothing(
     assert client.get(f"{path}?AccountID=1").status_code == 404
     assert rows(engine) == []
     assert rejects(engine) == []
+
+
+def test_the_old_secret_is_let_in_beside_the_new(client: FlaskClient, engine: Engine) -> None:
+    for secret in (SECRET, OLD_SECRET):
+        assert client.get(f"/8x8/{secret}?AccountID=1").status_code == 200
+    assert len(rows(engine)) == 2
+    assert client.get(f"/8x8/{OLD_SECRET}?x=/8x8/{SECRET}").status_code == 400
+    (kept,) = rejects(engine)
+    assert kept.line == "?x=/8x8/SECRET"
+
+
+def test_many_wrong_secrets_cost_no_row_and_hardly_a_line(
+    client: FlaskClient, engine: Engine, capfd: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure("console")
+    for number in range(500):
+        assert client.get(f"/8x8/guess-{number}?AccountID=1").status_code == 404
+    structlog.reset_defaults()
+    assert capfd.readouterr().err.count("wrong secret") <= 2
+    assert rows(engine) + rejects(engine) == []
+
+
+def test_what_is_too_large_is_refused_with_a_sentence(client: FlaskClient, engine: Engine) -> None:
+    url = f"/8x8/{SECRET}/case/edit?AccountID=1"
+    long = client.get(f"{url}&pad={'x' * 9000}")
+    assert (long.status_code, "8,192 bytes" in long.text) == (414, True)
+    large = client.post(url, data=b"x" * 70_000)
+    assert (large.status_code, "65,536 bytes" in large.text) == (413, True)
+    assert rows(engine) == []
+    assert client.post(url, data=b"x" * 60_000).status_code == 200
+
+
+@given(
+    path=st.text("/8x.SECRTcaseditv%é ", max_size=30), query=st.text("AcountID=&19", max_size=20)
+)
+@hypothesis.settings(
+    max_examples=300, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
+)
+def test_front_and_flask_answer_alike(sqlite: Engine, path: str, query: str) -> None:
+    answers = []
+    for front in (True, False):
+        app = create_app(SETTINGS.model_copy(update={"wsgi_front": front}), sqlite)
+        for start in ("/8x8/", f"/8x8/{SECRET}"):
+            got = app.test_client().get(f"{start}{path}?{query}")
+            answers.append((got.status_code, got.text, got.content_type))
+    assert answers[:2] == answers[2:]
 
 
 @pytest.mark.parametrize("box", ["", "/case/edit"])
