@@ -45,13 +45,15 @@ class Serving:
         )
         self._said = b""
 
-    def says(self, sentence: str) -> None:
-        """Return once it said this; what it said before is forgotten."""
-        while sentence.encode() not in self._said:
+    def says(self, *sentences: str) -> None:
+        """Return once it said all of these, in any order; what it said before is forgotten."""
+        missing = [sentence.encode() for sentence in sentences]
+        while not all(sentence in self._said for sentence in missing):
             more = self._read()
-            assert more, f"It ended before it said {sentence!r}: {self._said!r}"
+            assert more, f"It ended before it said {sentences}: {self._said!r}"
             self._said += more
-        self._said = self._said.split(sentence.encode(), 1)[1]
+        end = max(self._said.index(sentence) + len(sentence) for sentence in missing)
+        self._said = self._said[end:]
 
     def is_silent_for_good(self) -> None:
         """Return once no process is left that could say anything."""

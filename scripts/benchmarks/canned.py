@@ -24,30 +24,12 @@ from external_crm.db import make_engine
 from receiver import lifeline, web
 from receiver.settings import Settings
 
-TAGS = [
-    "FIRSTNAME",
-    "LASTNAME",
-    "COMPANY",
-    "PBX",
-    "COMMENTS",
-    "CUSTOMERTYPE",
-    "EMAIL",
-    "VOICE",
-    "ALTERNATIVE",
-    "FAX",
-    "ADDR1STR1",
-    "ADDR1STR2",
-    "ADDR1CITY",
-    "ADDR1STATE",
-    "ADDR1ZIP",
-    "ADDR1COUNTRY",
-    "ADDR2STR1",
-    "ADDR2STR2",
-    "ADDR2CITY",
-    "ADDR2STATE",
-    "ADDR2ZIP",
-    "ADDR2COUNTRY",
-]
+_ADDRESS = ("STR1", "STR2", "CITY", "STATE", "ZIP", "COUNTRY")
+TAGS = (
+    *("FIRSTNAME", "LASTNAME", "COMPANY", "PBX", "COMMENTS", "CUSTOMERTYPE", "EMAIL", "VOICE"),
+    *("ALTERNATIVE", "FAX"),
+    *(f"ADDR{n}{part}" for n in (1, 2) for part in _ADDRESS),
+)
 _ASKED = re.compile(r"<ACCOUNTNUM>(\w+)</ACCOUNTNUM>")
 
 

@@ -31,7 +31,7 @@ def serve(sqlite: Engine) -> Iterator[Serve]:
 
 
 def started(serving: Serving) -> Serving:
-    serving.says("Receiver listens")
+    serving.says("Receiver listens", "Worker reads")
     return serving
 
 
@@ -58,7 +58,6 @@ def test_started_again_it_goes_on(serve: Serve, sqlite: Engine) -> None:
 
 def test_a_killed_worker_is_started_again_and_readyz_says_so(serve: Serve) -> None:
     serving = started(serve())
-    serving.says("Worker reads")
     os.kill(serving.child("work"), signal.SIGKILL)
     serving.says("process ended")
     serving.says("Worker reads")
