@@ -16,9 +16,12 @@ from receiver.wsgi_front import WsgiFront
 log = structlog.get_logger()
 
 
-def open_engine(settings: Settings) -> Engine:
-    """An engine on a database that is there and migrated. Raises DatabaseUnusable."""
-    engine = make_engine(settings.database_url)
+def open_engine(settings: Settings, patience_s: float = 5.0) -> Engine:
+    """An engine on a database that is there and migrated. Raises DatabaseUnusable.
+
+    patience_s: how long a statement waits for somebody else's lock.
+    """
+    engine = make_engine(settings.database_url, patience_s)
     try:
         check_tables(engine)
     except DatabaseUnusable:

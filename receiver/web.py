@@ -21,6 +21,7 @@ from receiver.app import create_app, open_engine
 from receiver.port import announce, reserve
 from receiver.settings import Settings
 
+PATIENCE_S = 2.0  # 8x8 calls again sooner than a crowd of waiting requests dissolves
 _OWN_FILES = 256  # descriptors that are no client's: databases, libraries, standard streams
 
 
@@ -35,14 +36,12 @@ def run(settings: Settings, port_is_held: bool = False) -> None:
         port = int(reserved.getsockname()[1]) if reserved else settings.port
         scheme = "https" if settings.tls_cert else "http"
         announce(settings.host, port, f"Receiver listens on {scheme}://{settings.host}:{port}.")
-        server(settings, port).serve(
-            target_loader=functools.partial(_load, settings), wrap_loader=False
-        )
+        serve_wsgi(settings, port, functools.partial(_load, settings))
 
 
-def server(settings: Settings, port: int) -> Granian:
-    """granian as the receiver runs it."""
-    return Granian(
+def serve_wsgi(settings: Settings, port: int, load: Callable[[], Callable[..., Any]]) -> None:
+    """Run granian as the receiver runs it; `load` makes the application in granian's child."""
+    Granian(
         "receiver",
         address=settings.host,
         port=port,
@@ -61,7 +60,7 @@ def server(settings: Settings, port: int) -> Granian:
         workers_kill_timeout=30,
         log_level=LogLevels.error,
         log_access=False,  # the path holds the secret
-    )
+    ).serve(target_loader=load, wrap_loader=False)
 
 
 def _let_in(connections: int) -> int:
@@ -78,7 +77,7 @@ def _load(settings: Settings) -> Callable[..., Any]:
     """In granian's child: an engine, pools and locks of its own."""
     lifeline.tie_to_parent_process()
     logs.configure(settings.log_format)
-    app = create_app(settings, open_engine(settings))
+    app = create_app(settings, open_engine(settings, PATIENCE_S))
     if not settings.trusted_proxies:
         return app
     proxies = [proxy.strip() for proxy in settings.trusted_proxies.split(",")]

@@ -115,7 +115,7 @@ class _Load:
 def main() -> None:
     """Serve one of them."""
     name, port, *arguments = sys.argv[1:]
-    web.server(Settings(), int(port)).serve(target_loader=_Load(name, arguments), wrap_loader=False)
+    web.serve_wsgi(Settings(), int(port), _Load(name, arguments))
 
 
 if __name__ == "__main__":
