@@ -26,6 +26,7 @@ from external_crm.models import LIVE_TABLES, AuditEntry, RecordState, SyncState
 from external_crm.rows import (
     COLUMNS,
     ID_COLUMN,
+    RANK,
     Applied,
     Batch,
     Found,
@@ -40,7 +41,7 @@ from external_crm.rows import (
     as_columns,
 )
 
-_RANK = {kind: rank for rank, kind in enumerate(Kind)}
+_GUARD_LOCK = 0x8C_7B_01  # any number that nothing else in this database locks
 _WRITING = frozenset({Outcome.APPLIED, Outcome.UNCHANGED, Outcome.GONE, Outcome.STILL_GONE})
 _REFS = {Kind.CUSTOMER: ("customer_ref", "account_id"), Kind.CASE: ("case_ref", "case_id")}
 _CHILD_KINDS = {
@@ -130,7 +131,7 @@ def _lock(session: Session, batch: Batch) -> _States:
 
 
 def _lock_order(key: Key) -> tuple[int, str]:
-    return _RANK[key.kind], key.id
+    return RANK[key.kind], key.id
 
 
 def _insert_placeholders(session: Session, keys: Sequence[Key]) -> None:
@@ -225,9 +226,15 @@ def _judge_not_found(read: NotFound, state: _State, ticket: int, batch: Batch) -
 
 
 def _tombstone_allowance(session: Session, batch: Batch) -> int:
-    """How many more unexplained tombstones may be written now (rule 7, the guard)."""
+    """How many more unexplained tombstones may be written now (rule 7, the guard).
+
+    Counted under a lock of its own, taken after those of the records and held until the commit:
+    several workers would else each count before the others have written.
+    """
     if batch.tombstones_stopped:
         return 0
+    if session.get_bind().dialect.name == "postgresql":  # SQLite has one writer at a time
+        session.execute(select(func.pg_advisory_xact_lock(_GUARD_LOCK)))
     since = batch.now - timedelta(seconds=batch.policy.tombstone_window_s)
     recent = session.scalar(
         select(func.count()).select_from(SyncState).where(SyncState.unexplained_gone_at > since)

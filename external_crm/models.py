@@ -187,7 +187,7 @@ class AuditEntry(Base):
     action: Mapped[str] = mapped_column(String(16))  # created, changed, deleted
     before: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     after: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
-    cause: Mapped[str] = mapped_column(String(16))  # trigger, verification, ...
+    cause: Mapped[str] = mapped_column(String(16))  # trigger, verification, settle
     cause_id: Mapped[int | None] = mapped_column(BigInteger)  # the inbox row that asked
     ticket: Mapped[int] = mapped_column(BigInteger)
     written_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)

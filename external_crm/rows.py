@@ -20,6 +20,9 @@ class Kind(StrEnum):
     TASK = "task"
 
 
+RANK = {kind: rank for rank, kind in enumerate(Kind)}
+
+
 class Key(NamedTuple):
     """Which record: 8x8 hands out numbers per kind, so the id alone names nothing."""
 
@@ -185,10 +188,13 @@ def as_columns(row: Row) -> dict[str, Any]:
     return {name: getattr(row, name) for name in COLUMNS[row.key.kind]}
 
 
+TRIGGER, VERIFICATION, SETTLE = "trigger", "verification", "settle"  # what may ask for a read
+
+
 class Cause(NamedTuple):
     """Why a record was read: the inbox row that asked for it, for the audit trail."""
 
-    kind: str  # trigger, verification, ...
+    kind: str  # trigger, verification, settle
     id: int | None
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from external_crm.rows import Key, Kind, Row
+from receiver.calls import Calls
 from receiver.claims import Claim
 from receiver.crm_api import CrmApiError
 from receiver.plan import Fetch, hinted_parents
@@ -20,11 +21,15 @@ class Answer:
 
 @dataclass(frozen=True)
 class Fetched:
-    """A claim with the answers to its fetches, parents included."""
+    """A claim with the answers to its fetches, parents included.
+
+    calls: what they say of the API; None in a part of a claim, for it is to be noted once.
+    """
 
     claim: Claim
     fetches: tuple[Fetch, ...]
     answers: dict[Key, Answer]
+    calls: Calls | None = None
 
 
 def only(fetched: Fetched, fetch: Fetch) -> Fetched:
@@ -37,6 +42,12 @@ def only(fetched: Fetched, fetch: Fetch) -> Fetched:
         f if f.key == fetch.key else _without_rows(f) for f in fetched.fetches if f.key in keys
     )
     return Fetched(fetched.claim, fetches, {key: fetched.answers[key] for key in keys})
+
+
+def with_error(fetched: Fetched, key: Key, error: CrmApiError) -> Fetched:
+    """The same claim, but for one record whose answer turned out to be of no use."""
+    answer = Answer(fetched.answers[key].sent_at, error=error)
+    return Fetched(fetched.claim, fetched.fetches, {**fetched.answers, key: answer})
 
 
 def _without_rows(fetch: Fetch) -> Fetch:

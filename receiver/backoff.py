@@ -16,7 +16,7 @@ class Schedule:
     retry_first_s: float  # after the first failure; doubles from there
     retry_longest_s: float
     recheck_after_s: float  # rule 7: how long a not-found is doubted
-    refused_hold_s: float  # between two probes while the API refuses our credentials
+    probe_after_s: float  # between two probes while the API is down or refuses our credentials
     poll_s: float  # how often an idle worker looks into the inbox
     lease_s: float  # how long the rows of a worker that died stay out of reach
 

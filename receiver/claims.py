@@ -11,7 +11,7 @@ class Claimed:
     """An inbox row under a lease."""
 
     id: int
-    cause: str  # trigger, verification
+    cause: str  # trigger, verification, settle
     key: Key
     is_delete: bool
     account_id: str
@@ -32,9 +32,26 @@ class Claimed:
 
 
 @dataclass(frozen=True)
+class Leave:
+    """What a claim may do. calls: what the budget has, None: any number.
+
+    probes: names of the holds that one record shall probe; kind: preferably one of this kind.
+    """
+
+    calls: int | None = None
+    probes: frozenset[str] = frozenset()
+    kind: Kind | None = None
+
+
+@dataclass(frozen=True)
 class Claim:
-    """Rows under one ticket, and which of their hinted parents have been seen before."""
+    """Rows under one ticket, and which of their hinted parents have been seen before.
+
+    calls: what its reads are expected to cost; probes: the holds whose probe it is.
+    """
 
     ticket: int
     rows: tuple[Claimed, ...]
     known: frozenset[Key]
+    calls: int = 0
+    probes: frozenset[str] = frozenset()

@@ -11,6 +11,7 @@ import click
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from external_crm.db import MIGRATIONS as EXTERNAL_CRM_MIGRATIONS
 from external_crm.db import (
@@ -22,7 +23,17 @@ from external_crm.db import (
     session_factory,
 )
 from external_crm.rows import Kind
-from receiver import inbox, lifeline, logs, repair_cli, supervisor, web, work
+from receiver import (
+    doctor_cli,
+    gate,
+    inbox,
+    lifeline,
+    logs,
+    repair_cli,
+    supervisor,
+    web,
+    work,
+)
 from receiver.app import open_engine
 from receiver.db import MIGRATIONS
 from receiver.ingest import PATH
@@ -154,15 +165,22 @@ def status() -> None:
     """Print what is stored, waits or failed.
 
     Counts of the triggers that were received, wait, are retried, are done, are dead and were
-    rejected, and what is on hold.
+    rejected, whether the CRM API is called and how much of its budget is left, and what is on
+    hold.
     """
-    engine = open_engine(Settings.load())
+    settings = Settings.load()
+    engine = open_engine(settings)
+    now = datetime.now(UTC)
     with read_session(engine) as session:
         for name, number in inbox.counts(session).items():
             click.echo(f"{name:<10} {number}")
-        for hold in session.query(Hold):
+        click.echo(f"circuit    {'open' if inbox.is_on_hold(session, gate.CIRCUIT) else 'closed'}")
+        click.echo(f"budget     {_budget(session, now, work.limits(settings))}")
+        for hold in session.query(Hold).order_by(Hold.name):
             click.echo(f"on hold    {hold.name} since {hold.since:%Y-%m-%d %H:%M:%S} UTC")
             click.echo(f"           {hold.reason}")
+            if hold.until is not None:
+                click.echo(f"           One record probes at {hold.until:%Y-%m-%d %H:%M:%S} UTC.")
     engine.dispose()
 
 
@@ -188,8 +206,15 @@ def resume() -> None:
         click.echo("Tombstones were not stopped.")
 
 
-main.add_command(repair_cli.dead)
-main.add_command(repair_cli.rejects)
+for command in (doctor_cli.doctor, doctor_cli.fetch, repair_cli.dead, repair_cli.rejects):
+    main.add_command(command)
+
+
+def _budget(session: Session, now: datetime, limits: gate.Limits) -> str:
+    if not limits.calls_per_s:
+        return "no limit"
+    spare = gate.calls_to_spare(session, now, limits)
+    return f"{limits.calls_per_s:g} calls a second, {max(0.0, spare):.0f} to spare"
 
 
 def _check_base(base: str) -> None:

@@ -2,16 +2,18 @@
 
 CrmApiError
   Temporary(retry_after_s)    try again later, however long it lasts
-  Refused                     our credentials or rights: stop asking, tell somebody
+  Refused(kind)               our credentials or rights: stop asking, tell somebody
   BadAnswer(reply)            this record's answer cannot be used: counts towards dead
+  NotAsked                    no call was made, because of what became of another one
 """
 
 import re
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import Protocol
 from urllib.parse import urlencode
 
-from external_crm.rows import Key
+from external_crm.rows import Key, Kind
 from receiver.records import (
     ApiErrorReply,
     BadReply,
@@ -22,6 +24,8 @@ from receiver.records import (
 )
 from receiver.transport import NoAnswer, Reply, Transport
 
+_NO_RECORD = "0"  # numbers are handed out in sequence, from a high one on
+_LONGEST_RETRY_AFTER_S = 86_400.0
 _REFUSAL = re.compile(
     r"credential|password|user ?name|tenant|api key|log ?in|denied|not (enabled|allowed|permitted)"
     r"|permission|authori[sz]|\bno right|\brights?\b",
@@ -44,9 +48,25 @@ class Temporary(CrmApiError):
 class Refused(CrmApiError):
     """The API does not let us in, or not to this kind of record."""
 
+    def __init__(self, message: str, kind: Kind | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class NotAsked(CrmApiError):
+    """The read was not sent; nothing is known of the record."""
+
 
 class BadAnswer(CrmApiError):
     """An answer that cannot be used; `reply` is its beginning, for whoever looks into it."""
+
+    def __init__(self, message: str, reply: str) -> None:
+        super().__init__(message)
+        self.reply = reply
+
+
+class _RefusedReply(Exception):
+    """One reply that reads like a refusal; `reply` is its beginning."""
 
     def __init__(self, message: str, reply: str) -> None:
         super().__init__(message)
@@ -78,7 +98,24 @@ class CrmApi:
         self._refused_codes = refused_codes
 
     def get(self, key: Key) -> CrmRecord | None:
-        """The record as it is now, or None where there is none. Raises CrmApiError."""
+        """The record as it is now, or None where there is none. Raises CrmApiError.
+
+        A refusal is believed only if a second read, of the same kind but of a record that there
+        is not, is refused too: else it is this record's own error, whose text or code happens to
+        read like one.
+        """
+        try:
+            return self._get(key)
+        except _RefusedReply as refused:
+            try:
+                self._get(Key(key.kind, _NO_RECORD))
+            except _RefusedReply:
+                raise Refused(str(refused), key.kind) from refused
+            except BadAnswer:
+                pass  # let in, and told something else
+            raise BadAnswer(str(refused), refused.reply) from refused
+
+    def _get(self, key: Key) -> CrmRecord | None:
         url, headers, body = self._request(get_request(key, self._credentials))
         try:
             reply = self._transport.post(url, headers, body)
@@ -89,7 +126,7 @@ class CrmApi:
             return read_reply(key, reply.body)
         except ApiErrorReply as error:
             if error.code in self._refused_codes or _REFUSAL.search(error.text):
-                raise Refused(str(error)) from error
+                raise _RefusedReply(str(error), _excerpt(reply.body)) from error
             raise BadAnswer(str(error), _excerpt(reply.body)) from error
         except BadReply as error:
             raise BadAnswer(str(error), _excerpt(reply.body)) from error
@@ -109,17 +146,28 @@ class CrmApi:
 def _check_status(reply: Reply) -> None:
     """Raise what an HTTP status other than 200 decides, and a page that is no XML at all."""
     if reply.status in (401, 403):
-        raise Refused(f"The CRM API answered with HTTP {reply.status}.")
+        text = f"The CRM API answered with HTTP {reply.status}."
+        raise _RefusedReply(text, _excerpt(reply.body))
     if reply.status != 200:
-        after = _retry_after_s(reply.headers.get("retry-after", ""))
+        after = _retry_after_s(reply.headers)
         raise Temporary(f"The CRM API answered with HTTP {reply.status}.", after)
     if reply.body.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
         # A proxy or a maintenance page stands before the API; it says nothing of the record.
         raise Temporary("A web page came instead of the CRM API's answer.")
 
 
-def _retry_after_s(header: str) -> float | None:
-    return float(header) if header.isascii() and header.isdigit() and len(header) < 6 else None
+def _retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Seconds, or an HTTP date counted from the answer's own one; None where it makes no sense."""
+    header = headers.get("retry-after", "").strip()
+    if header.isascii() and header.isdigit():
+        seconds = float(header)
+    else:
+        try:
+            until = parsedate_to_datetime(header)
+            seconds = (until - parsedate_to_datetime(headers.get("date", ""))).total_seconds()
+        except (TypeError, ValueError):  # TypeError: one of them has no zone
+            return None
+    return seconds if 0 <= seconds <= _LONGEST_RETRY_AFTER_S else None
 
 
 def _excerpt(body: bytes) -> str:

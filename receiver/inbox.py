@@ -33,9 +33,18 @@ from sqlalchemy.orm import Session
 from external_crm.counter import draw
 from external_crm.db import insert_missing
 from external_crm.models import RecordState, SyncState
-from external_crm.rows import Key, Kind, Outcome, Verification
-from receiver.claims import Claim, Claimed
+from external_crm.rows import (
+    SETTLE,
+    TRIGGER,
+    VERIFICATION,
+    Key,
+    Kind,
+    Outcome,
+    Verification,
+)
+from receiver.claims import Claim, Claimed, Leave
 from receiver.models import Hold, InboxTrigger, Reject, State
+from receiver.plan import affordable
 from receiver.trigger import Event, Trigger
 
 KEPT_REJECTS = 1000
@@ -57,9 +66,11 @@ def _store_statement(rows: str, field: str, instant: str) -> TextClause:
     texts = ", ".join(field.format(n) for n in range(5))
     instant = instant.format(field.format(5))
     return text(
-        "INSERT INTO inbox_triggers (cause, kind, event, record_id, account_id, case_id,"  # noqa: S608 - of constants
-        " received_at, due_at, state, attempts, postponed, cascaded, held, allowed)"
-        f" SELECT 'trigger', {texts}, {instant}, {instant}, 'waiting', 0, 0, false, false, false"
+        "INSERT INTO inbox_triggers (cause, kind,"  # noqa: S608 - made of constants
+        " event, record_id, account_id, case_id, received_at, due_at,"
+        " state, attempts, postponed, cascaded, held, allowed)"
+        f" SELECT '{TRIGGER}', {texts}, {instant}, {instant},"
+        f" '{State.WAITING}', 0, 0, false, false, false"
         f" FROM {rows} RETURNING id, kind, record_id"
     )
 
@@ -120,29 +131,48 @@ def is_due(session: Session, now: datetime) -> bool:
     return session.scalar(_due(now).with_only_columns(InboxTrigger.id).limit(1)) is not None
 
 
-def claim(session: Session, now: datetime, limit: int, lease_s: float) -> Claim | None:
+def claim(
+    session: Session, now: datetime, limit: int, lease_s: float, leave: Leave
+) -> Claim | None:
     """The rows longest due, leased under a new ticket, or None (T5).
 
-    The ticket is drawn and committed here, before the first request is sent (rule 1).
+    The ticket is drawn and committed here, before the first request is sent (rule 1). A probe is
+    one row, of those that failed least: a bad record that opened the circuit does not keep it open.
     """
-    query = _due(now).order_by(InboxTrigger.due_at, InboxTrigger.id).limit(limit)
+    order: tuple[Any, ...] = (InboxTrigger.due_at, InboxTrigger.id)
+    if leave.probes:
+        order = (InboxTrigger.kind != (leave.kind or ""), InboxTrigger.postponed, *order)
+        limit = 1
+    if leave.calls is not None:
+        limit = min(limit, leave.calls)
+    query = _due(now).order_by(*order).limit(limit)
     rows = session.scalars(query.with_for_update(skip_locked=True)).all()
     if not rows:
         return None
-    ticket = draw(session)
     claimed = tuple(_as_claimed(row) for row in rows)
+    known = _known(session, {parent for row in claimed for parent in row.hinted_parents})
+    claimed, calls = affordable(claimed, known, leave.calls)
+    ticket = draw(session)
     session.execute(
         update(InboxTrigger)
         .where(InboxTrigger.id.in_([row.id for row in claimed]))
         .values(ticket=ticket, due_at=now + timedelta(seconds=lease_s))
     )
-    parents = {parent for row in claimed for parent in row.hinted_parents}
-    return Claim(ticket, claimed, _known(session, parents))
+    return Claim(ticket, claimed, known, calls, leave.probes)
 
 
 def extend(session: Session, ids: Sequence[int], ticket: int, due_at: datetime) -> None:
     """Move the end of a lease; only its owner may."""
     _update(session, _owned(ids, ticket), due_at=due_at)
+
+
+def clock_stepped_back(session: Session, now: datetime, longest_s: float) -> int:
+    """Bring forward what the old clock put farther away than any waiting time is; how many."""
+    latest = now + timedelta(seconds=longest_s)
+    late = select(InboxTrigger.id).where(
+        InboxTrigger.state == State.WAITING, InboxTrigger.due_at > latest
+    )
+    return _update(session, late, due_at=latest)
 
 
 def finish(session: Session, ids: Sequence[int], outcome: Outcome, now: datetime) -> int:
@@ -229,7 +259,7 @@ def enqueue_verifications(
     """Reads that the worker owes: each child or parent goes by its own answer (rule 8)."""
     rows = [
         {
-            "cause": "verification",
+            "cause": VERIFICATION,
             "caused_by": caused_by,
             "kind": item.key.kind.value,
             "record_id": item.key.id,
@@ -246,42 +276,49 @@ def enqueue_verifications(
 
 def last_trigger_received_at(session: Session, key: Key) -> datetime | None:
     """When the record's latest own trigger arrived, whatever became of it (rule 7)."""
-    return session.scalar(
-        select(func.max(InboxTrigger.received_at)).where(
-            InboxTrigger.kind == key.kind.value,
-            InboxTrigger.record_id == key.id,
-            InboxTrigger.cause == "trigger",
-        )
+    return last_triggers_received_at(session, [key]).get(key)
+
+
+def last_triggers_received_at(session: Session, keys: Sequence[Key]) -> dict[Key, datetime]:
+    """When each record's latest own trigger arrived, where there is one (rules 7 and 11)."""
+    query = (
+        select(InboxTrigger.kind, InboxTrigger.record_id, func.max(InboxTrigger.received_at))
+        .where(about(keys), InboxTrigger.cause == TRIGGER)
+        .group_by(InboxTrigger.kind, InboxTrigger.record_id)
     )
+    return {Key(Kind(kind), record_id): at for kind, record_id, at in session.execute(query)}
 
 
 def was_deleted_by_trigger(session: Session, keys: Sequence[Key]) -> bool:
     """Whether a delete trigger was received for any of these records (rule 7, the guard)."""
     query = select(InboxTrigger.id).where(
-        tuple_(InboxTrigger.kind, InboxTrigger.record_id).in_(
-            [(key.kind.value, key.id) for key in keys]
-        ),
-        InboxTrigger.cause == "trigger",
+        about(keys),
+        InboxTrigger.cause == TRIGGER,
         InboxTrigger.event == Event.DELETE.value,
     )
     return session.scalar(query.limit(1)) is not None
 
 
 def hold(
-    session: Session, name: str, reason: str, now: datetime, until: datetime | None = None
+    session: Session,
+    name: str,
+    reason: str,
+    now: datetime,
+    until: datetime | None = None,
+    kind: Kind | None = None,
 ) -> bool:
     """Stop something, or keep it stopped until later; whether it was going on before."""
-    kept = update(Hold).where(Hold.name == name).values(until=until, reason=reason)
-    if _count(session.execute(kept)):
+    values = {"until": until, "reason": reason, "kind": kind.value if kind else None}
+    if count(session.execute(update(Hold).where(Hold.name == name).values(**values))):
         return False
-    row = {"name": name, "since": now, "until": until, "reason": reason}
+    row = {"name": name, "since": now, **values}
     insert_missing(session, Hold, [row])
     return True
 
 
 def resume(session: Session, name: str) -> bool:
     """Let it go on; whether it was stopped."""
-    return _count(session.execute(delete(Hold).where(Hold.name == name))) > 0
+    return count(session.execute(delete(Hold).where(Hold.name == name))) > 0
 
 
 def is_on_hold(session: Session, name: str) -> bool:
@@ -311,22 +348,26 @@ def allow_held(session: Session, now: datetime) -> int:
 
 
 def counts(session: Session) -> dict[str, int]:
-    """Received, waiting, retrying, done, dead, dropped, rejected: as `crm-receiver status` says."""
-    triggers = InboxTrigger.cause == "trigger"
+    """Received, waiting, retrying, settle reads due later, done, dead, dropped and rejected, as
+    `crm-receiver status` says them.
+    """
+    triggers = InboxTrigger.cause == TRIGGER
+    settles = InboxTrigger.cause == SETTLE
     waiting = InboxTrigger.state == State.WAITING
     failed = (InboxTrigger.attempts + InboxTrigger.postponed) > 0
 
-    def count(*conditions: ColumnElement[bool]) -> int:
+    def number(*conditions: ColumnElement[bool]) -> int:
         query = select(func.count()).select_from(InboxTrigger).where(*conditions)
         return int(session.scalar(query) or 0)
 
     return {
-        "received": count(triggers),
-        "waiting": count(waiting, ~failed),
-        "retrying": count(waiting, failed),
-        "done": count(triggers, InboxTrigger.state == State.DONE),
-        "dead": count(InboxTrigger.state == State.DEAD),
-        "dropped": count(InboxTrigger.state == State.DROPPED),
+        "received": number(triggers),
+        "waiting": number(waiting, ~failed, ~settles),
+        "retrying": number(waiting, failed),
+        "settling": number(waiting, ~failed, settles),
+        "done": number(triggers, InboxTrigger.state == State.DONE),
+        "dead": number(InboxTrigger.state == State.DEAD),
+        "dropped": number(InboxTrigger.state == State.DROPPED),
         "rejected": int(session.scalar(select(func.count()).select_from(Reject)) or 0),
     }
 
@@ -335,6 +376,12 @@ def _due(now: datetime) -> Select[InboxTrigger]:
     return select(InboxTrigger).where(
         InboxTrigger.state == State.WAITING, InboxTrigger.due_at <= now
     )
+
+
+def about(keys: Sequence[Key]) -> ColumnElement[bool]:
+    """The rows of these records."""
+    of_rows = tuple_(InboxTrigger.kind, InboxTrigger.record_id)
+    return of_rows.in_([(key.kind.value, key.id) for key in keys])
 
 
 def _owned(ids: Sequence[int], ticket: int) -> Select[int]:
@@ -352,10 +399,11 @@ def _update(session: Session, which: Select[int], **values: object) -> int:
         .values(**values)
         .execution_options(synchronize_session=False)
     )
-    return _count(result)
+    return count(result)
 
 
-def _count(result: Result[Any]) -> int:
+def count(result: Result[Any]) -> int:
+    """How many rows a statement changed."""
     return int(cast("CursorResult[Any]", result).rowcount)
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import BigInteger, Index, Integer, String, Text, text
+from sqlalchemy import BigInteger, Double, Index, Integer, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from external_crm.db import UtcDateTime
@@ -42,7 +42,7 @@ class InboxTrigger(Base):
     )
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
-    cause: Mapped[str] = mapped_column(String(16))  # trigger, verification
+    cause: Mapped[str] = mapped_column(String(16))  # trigger, verification, settle
     caused_by: Mapped[int | None] = mapped_column(BigInteger)  # the inbox row behind it
     kind: Mapped[str] = mapped_column(String(16))
     event: Mapped[str | None] = mapped_column(String(16))
@@ -77,7 +77,7 @@ class Reject(Base):
 
 
 class Hold(Base):
-    """Something that is stopped until it is resolved: `credentials` or `tombstones`."""
+    """Something that is stopped until it is resolved: `credentials`, `circuit`, `tombstones`."""
 
     __tablename__ = "receiver_holds"
 
@@ -85,6 +85,19 @@ class Hold(Base):
     since: Mapped[datetime] = mapped_column(UtcDateTime)
     until: Mapped[datetime | None] = mapped_column(UtcDateTime)  # when to probe, if by itself
     reason: Mapped[str] = mapped_column(Text)
+    kind: Mapped[str | None] = mapped_column(String(16))  # of the records that are refused
+
+
+class ApiUse(Base):
+    """What all workers together have of the CRM API: one row."""
+
+    __tablename__ = "receiver_api_use"
+
+    id: Mapped[int] = mapped_column(primary_key=True)  # always 1
+    failures: Mapped[int]  # reads that failed in a row, a record's repetitions counted once
+    failed_record: Mapped[str | None] = mapped_column(String(96))  # by the last of them
+    tokens: Mapped[float] = mapped_column(Double)  # calls left in the budget; below zero: overdrawn
+    refilled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class Heartbeat(Base):

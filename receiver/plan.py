@@ -4,10 +4,10 @@ In: a claim. Out: reads, each with the rows that asked for it. Coalescing stays 
 (rule 6).
 """
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 
-from external_crm.rows import Cause, Key, Row
+from external_crm.rows import SETTLE, TRIGGER, Cause, Key, Row
 from receiver.claims import Claimed
 
 
@@ -20,6 +20,12 @@ class Fetch:
     rows: tuple[Claimed, ...] = ()
     on_behalf_of: tuple[Claimed, ...] = ()
 
+    @property
+    def is_touch(self) -> bool:
+        """Whether anything but the record's own settle read asks for it (rule 11)."""
+        asking = self.rows + self.on_behalf_of
+        return any(row.key != self.key or row.cause != SETTLE for row in asking)
+
 
 def plan(rows: Iterable[Claimed]) -> tuple[Fetch, ...]:
     """One fetch per record, in the order of the first row that asks for it."""
@@ -27,6 +33,23 @@ def plan(rows: Iterable[Claimed]) -> tuple[Fetch, ...]:
     for row in rows:
         by_key.setdefault(row.key, []).append(row)
     return tuple(Fetch(key, _cause(asking), tuple(asking)) for key, asking in by_key.items())
+
+
+def affordable(
+    rows: Sequence[Claimed], known: Set[Key], calls: int | None
+) -> tuple[tuple[Claimed, ...], int]:
+    """As many of the rows, from the first on, as so many calls can read, and what they cost.
+
+    A record costs one call, and one each for the parents it is known to hang on that nobody has
+    seen. The first row is taken in any case: it may cost more than a budget ever holds.
+    """
+    needed: set[Key] = set()
+    for number, row in enumerate(rows):
+        more = needed | {row.key} | (set(row.hinted_parents) - known)
+        if number and calls is not None and len(more) > calls:
+            return tuple(rows[:number]), len(needed)
+        needed = more
+    return tuple(rows), len(needed)
 
 
 def missing_parents(
@@ -55,5 +78,5 @@ def hinted_parents(fetch: Fetch) -> tuple[Key, ...]:
 
 def _cause(rows: list[Claimed]) -> Cause:
     """The newest trigger among the rows, or the newest row where none is a trigger."""
-    newest = max(rows, key=lambda row: (row.cause == "trigger", row.id))
+    newest = max(rows, key=lambda row: (row.cause == TRIGGER, row.id))
     return Cause(newest.cause, newest.id)

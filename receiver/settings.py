@@ -61,6 +61,22 @@ class Settings(BaseSettings):
         "standard", description="Named waiting times: standard, or quick for demos."
     )
     fetch_threads: int = Field(8, ge=1, le=64, description="CRM API calls at the same time.")
+    settle_after_s: float = Field(
+        0.0,
+        ge=0,
+        description="Seconds after a trigger's arrival at which its record is read once more, and "
+        "for which a record not found is doubted at least; set it longer than the CRM API can "
+        "answer with old data. 0: no such read.",
+    )
+    circuit_after: int = Field(
+        5,
+        ge=1,
+        description="CRM API calls for different records that fail in a row before the workers "
+        "stop calling and only probe.",
+    )
+    api_calls_per_s: float = Field(
+        0.0, ge=0, description="CRM API calls per second of all workers together. 0: no limit."
+    )
     batch_size: int = Field(100, ge=1, le=1000, description="Triggers claimed at once.")
     max_attempts: int = Field(8, ge=1, description="Failures of one record until it is dead.")
     wsgi_front: bool = Field(

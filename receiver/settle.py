@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from external_crm import apply as external_crm
 from external_crm.rows import (
     FINISHING,
+    TRIGGER,
     Applied,
     Batch,
     Found,
@@ -27,26 +28,39 @@ from external_crm.rows import (
     Read,
     Verdict,
 )
-from receiver import inbox
+from receiver import gate, inbox, settle_reads
 from receiver.answers import Answer, Fetched
 from receiver.backoff import Schedule, delay_s
 from receiver.claims import Claimed
-from receiver.crm_api import BadAnswer, CrmApiError, Refused, Temporary
+from receiver.crm_api import BadAnswer, CrmApiError, NotAsked, Refused, Temporary
+from receiver.gate import Limits
 from receiver.plan import Fetch, hinted_parents
 
 log = structlog.get_logger()
 
-CREDENTIALS, TOMBSTONES = "credentials", "tombstones"  # names of holds
+TOMBSTONES = "tombstones"  # name of a hold
 
 
 @dataclass(frozen=True)
 class WorkerOptions:
-    """How a worker works. A lease is short, and extended while its batch is fetched."""
+    """How a worker works. A lease is short, and extended while its batch is fetched.
+
+    settle_after_s is longer than the API can be behind, and so is policy.recheck_after_s.
+    """
 
     schedule: Schedule
     batch_size: int = 100
     max_attempts: int = 8
+    settle_after_s: float = 0.0  # rule 11; 0: no settle reads
+    limits: Limits = field(default_factory=Limits)
     policy: Policy = field(default_factory=Policy)
+
+    @property
+    def longest_wait_s(self) -> float:
+        """No row is ever due farther away than this, but for a Retry-After."""
+        schedule = self.schedule
+        waits = (schedule.retry_longest_s, schedule.lease_s, schedule.probe_after_s)
+        return max(*waits, self.policy.recheck_after_s, self.settle_after_s)
 
 
 @dataclass(frozen=True)
@@ -75,7 +89,6 @@ class Settlement:
 
     def settle(self) -> list[Finished]:
         """Apply what was read, then settle every claimed row; those that are done now."""
-        self._note_refusals()
         answered = [fetch for fetch in self.fetched.fetches if not self._answer(fetch).error]
         reads = tuple(self._as_read(fetch) for fetch in answered)
         deletes = [
@@ -92,16 +105,33 @@ class Settlement:
         applied = external_crm.apply(self.session, batch, self.ticket)
         inbox.mark_cascaded(self.session, [row.id for row in deletes])
         self._enqueue_verifications(applied)
+        self._enqueue_settle_reads(applied)
         finished = self._settle_rows(applied)
         self._note_tombstones(applied)
+        self.note_calls()
         return finished
+
+    def note_calls(self) -> None:
+        """Keep what the reads say of the API, once for a whole claim."""
+        if self.fetched.calls is not None:
+            gate.note(
+                self.session,
+                self.fetched.claim,
+                self.fetched.calls,
+                self.now,
+                self.options.limits,
+                self.options.schedule.probe_after_s,
+            )
 
     def fail(self, row: Claimed, error: CrmApiError) -> None:
         """The error decides: wait for the credentials, wait for the API, or nearer to dead."""
         text = str(error)
+        if isinstance(error, NotAsked):
+            inbox.put_back(self.session, [row.id], self.ticket, self.now, note=text)
+            return
         if isinstance(error, Refused):
-            due_at = self._after(self.options.schedule.refused_hold_s)
-            inbox.put_back(self.session, [row.id], self.ticket, due_at, note=text)
+            due_at = self._after(self.options.schedule.probe_after_s)
+            inbox.postpone(self.session, row, self.ticket, due_at, text)
         elif isinstance(error, BadAnswer):
             if row.attempts + 1 >= self.options.max_attempts:
                 inbox.bury(self.session, row, self.ticket, text, error.reply, self.now)
@@ -194,17 +224,31 @@ class Settlement:
             items = [v for v in applied.verifications if causes[v.because_of] == cause_id]
             inbox.enqueue_verifications(self.session, items, cause_id, self.now)
 
-    # --- holds ----------------------------------------------------------------------------------
+    def _enqueue_settle_reads(self, applied: Applied) -> None:
+        """Rule 11, for every record whose read had effect, covered ones included: what covered
+        it may have been a settle read, sent too early for this touch.
+        """
+        if self.options.settle_after_s <= 0:
+            return
+        touches = [
+            self._touch(fetch)
+            for fetch in self.fetched.fetches
+            if fetch.is_touch
+            and (verdict := applied.verdicts.get(fetch.key)) is not None
+            and verdict.outcome in FINISHING
+        ]
+        if touches:
+            settle_reads.enqueue(self.session, touches, self.options.settle_after_s, self.now)
 
-    def _note_refusals(self) -> None:
-        errors = [answer.error for answer in self.fetched.answers.values()]
-        refused = next((error for error in errors if isinstance(error, Refused)), None)
-        if refused is not None:
-            until = self._after(self.options.schedule.refused_hold_s)
-            if inbox.hold(self.session, CREDENTIALS, str(refused), self.now, until):
-                log.error("refused", reason=str(refused), next_probe_at=until.isoformat())
-        elif any(error is None for error in errors) and inbox.resume(self.session, CREDENTIALS):
-            log.info("accepted", reason="The CRM API accepts our credentials again.")
+    def _touch(self, fetch: Fetch) -> settle_reads.Touch:
+        asking = (fetch.rows + fetch.on_behalf_of)[0]
+        case_id = asking.case_id if fetch.key.kind in (Kind.CASE, Kind.FOLLOWUP) else None
+        account_id = fetch.key.id if fetch.key.kind is Kind.CUSTOMER else asking.account_id
+        own_trigger = any(row.cause == TRIGGER for row in fetch.rows)
+        sent_at = None if own_trigger else self._answer(fetch).sent_at
+        return settle_reads.Touch(fetch.key, account_id, case_id, sent_at, fetch.cause.id)
+
+    # --- holds ----------------------------------------------------------------------------------
 
     def _note_tombstones(self, applied: Applied) -> None:
         if any(verdict.outcome is Outcome.HELD for verdict in applied.verdicts.values()):

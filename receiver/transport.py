@@ -79,7 +79,7 @@ class RequestsTransport:
                 names = {name.lower(): value for name, value in response.headers.items()}
                 reply = Reply(response.status_code, names, content)
         except (requests.RequestException, HTTPError, HTTPException, OSError) as error:
-            if deadline.is_over:
+            if deadline.is_over or _timed_out(error):
                 raise self._too_slow() from None
             raise NoAnswer(f"The CRM API gave no complete answer: {_reason(error)}.") from error
         if deadline.is_over:
@@ -197,6 +197,15 @@ def _shut(handle: socket.socket) -> None:
         handle.shutdown(socket.SHUT_RDWR)
     except OSError:
         return  # closed already: nothing left to end
+
+
+def _timed_out(error: BaseException | None) -> bool:
+    """Whether the socket's own timeout, as long as the deadline, was a moment quicker."""
+    while error is not None:
+        if isinstance(error, TimeoutError | requests.Timeout):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _reason(error: BaseException) -> str:

@@ -23,6 +23,7 @@ from receiver.app import open_engine
 from receiver.backoff import SCHEDULES, delay_s
 from receiver.clock import SystemClock
 from receiver.crm_api import CrmApi
+from receiver.gate import Limits
 from receiver.plan import Fetch
 from receiver.records import Credentials
 from receiver.settings import Settings
@@ -58,11 +59,14 @@ def run(settings: Settings, slot: str | None = None, restarts: int = 0) -> None:
             schedule=schedule,
             batch_size=settings.batch_size,
             max_attempts=settings.max_attempts,
-            policy=Policy(recheck_after_s=schedule.recheck_after_s),
+            settle_after_s=settings.settle_after_s,
+            limits=limits(settings),
+            # Where answers may be old, a not-found may be, too.
+            policy=Policy(recheck_after_s=max(schedule.recheck_after_s, settings.settle_after_s)),
         )
         extending = partial(_extending, schedule.lease_s / 3)
         fetching = partial(_map_until, stop, pool)
-        source = _source(settings, transport)
+        source = make_source(settings, transport)
         worker = Worker(engine, source, SystemClock(), rng, options, fetching, extending)
         click.echo(f"Worker reads records from {settings.crm_api_url}.")
         failures = 0
@@ -87,6 +91,11 @@ def run(settings: Settings, slot: str | None = None, restarts: int = 0) -> None:
                 stop.wait(schedule.poll_s)
     transport.close()
     engine.dispose()
+
+
+def limits(settings: Settings) -> Limits:
+    """How hard all workers of these settings may call the CRM API."""
+    return Limits(settings.circuit_after, settings.api_calls_per_s)
 
 
 def _map_until(
@@ -126,7 +135,8 @@ def _extending(every_s: float, extend: Callable[[], None]) -> Iterator[None]:
         thread.join()
 
 
-def _source(settings: Settings, transport: RequestsTransport) -> CrmApi:
+def make_source(settings: Settings, transport: RequestsTransport) -> CrmApi:
+    """The CRM API's client, with the credentials of the settings."""
     credentials = Credentials(
         tenant=settings.tenant,
         username=settings.username,

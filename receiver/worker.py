@@ -18,23 +18,26 @@ from sqlalchemy.exc import InterfaceError, OperationalError, StatementError
 from sqlalchemy.orm import Session
 
 from external_crm.db import first_line, read_session, session_factory
-from external_crm.rows import Key
-from receiver import inbox
-from receiver.answers import Answer, Fetched, only
+from external_crm.rows import RANK, Key
+from receiver import gate, inbox
+from receiver.answers import Answer, Fetched, only, with_error
 from receiver.backoff import delay_s
+from receiver.calls import Calls
 from receiver.claims import Claim
 from receiver.clock import Clock
 from receiver.crm_api import BadAnswer, CrmApiError, RecordSource
 from receiver.mapping import UnmappableRecord, to_row
-from receiver.models import Hold
 from receiver.plan import Fetch, missing_parents, plan
-from receiver.settle import CREDENTIALS, Settlement, WorkerOptions
+from receiver.settle import Settlement, WorkerOptions
 
 log = structlog.get_logger()
 
 MapFetches = Callable[[Callable[[Fetch], Answer], Iterable[Fetch]], Iterable[Answer]]
 # While the returned context is entered, the given function is called every so often.
 Meanwhile = Callable[[Callable[[], None]], AbstractContextManager[None]]
+
+
+CLOCK_STEP = timedelta(seconds=10)
 
 
 class Worker:
@@ -58,6 +61,7 @@ class Worker:
         self._options = options
         self._map = map_fetches
         self._meanwhile = meanwhile
+        self._claimed_at: datetime | None = None
 
     def run_once(self) -> int:
         """Claim, fetch and apply once; how many rows were claimed."""
@@ -76,18 +80,22 @@ class Worker:
     def claim(self, now: datetime) -> Claim | None:
         """Rows that are due, leased under a new ticket (T5), or None.
 
-        While the API refuses our credentials nothing is claimed, but for one row as a probe
-        each time the hold's waiting time is over.
+        While the API is down or refuses our credentials nothing is claimed, but for one row as
+        a probe each time the waiting time is over; and never more than the budget allows.
         """
+        self._mind_the_clock(now)
+        options = self._options
         with read_session(self._engine) as session:
-            hold = session.get(Hold, CREDENTIALS)
-            if hold is not None and hold.until is not None and hold.until > now:
+            if not gate.is_open(session, now) or not inbox.is_due(session, now):
                 return None
-            if not inbox.is_due(session, now):
-                return None
-        limit = 1 if hold is not None else self._options.batch_size
         with self._sessions.begin() as session:
-            claim = inbox.claim(session, now, limit, self._options.schedule.lease_s)
+            leave = gate.leave(session, now, options.limits, options.schedule.probe_after_s)
+            if leave is None:
+                return None
+            lease_s = options.schedule.lease_s
+            claim = inbox.claim(session, now, options.batch_size, lease_s, leave)
+            if claim is not None:
+                gate.take(session, claim, options.limits)
         if claim is not None:
             log.info("claimed", ticket=claim.ticket, rows=[row.id for row in claim.rows])
         return claim
@@ -99,14 +107,16 @@ class Worker:
         """
         fetches = plan(claim.rows)
         answers: dict[Key, Answer] = {}
+        calls = Calls(self._options.limits.circuit_after)
         todo = fetches
         while todo:
-            answers |= zip((f.key for f in todo), self._map(self._fetch_one, todo), strict=True)
+            answered = self._map(partial(self._fetch_one, calls), todo)
+            answers |= zip((f.key for f in todo), answered, strict=True)
             read = [(f, answers[f.key].row) for f in todo if answers[f.key].error is None]
             todo = missing_parents(read, claim.known, answers.keys())
             fetches += todo
         log.info("fetched", ticket=claim.ticket, records=[str(key) for key in answers])
-        return Fetched(claim, fetches, answers)
+        return Fetched(claim, fetches, answers, calls)
 
     def extend(self, claim: Claim) -> None:
         """Keep the rows of a claim whose batch takes long (rule 5)."""
@@ -117,26 +127,30 @@ class Worker:
     def apply(self, fetched: Fetched, now: datetime) -> None:
         """Rows, audit entries and finished triggers in one transaction (T6).
 
-        Where the database refuses a row, each record is applied by itself, so that one bad
-        record never holds up the others.
+        Where the database refuses a row, each record is applied by itself, parents first, so
+        that one bad record never holds up the others. A refused row then counts as an answer
+        that cannot be used: its own triggers fail, those of its children wait for it.
         """
         try:
-            with self._sessions.begin() as session:
-                finished = self._settlement(session, fetched, now).settle()
-        except StatementError as error:
-            if isinstance(error, OperationalError | InterfaceError):
-                raise  # the database itself is in trouble, not this record
-            asked = [fetch for fetch in fetched.fetches if fetch.rows]
-            if len(asked) > 1:
-                for fetch in asked:
-                    self.apply(only(fetched, fetch), now)
-                return
-            problem = f"The External CRM refuses the row: {first_line(error.orig or error)}."
-            with self._sessions.begin() as session:
-                settlement = self._settlement(session, fetched, now)
-                for row in asked[0].rows:
-                    settlement.fail(row, BadAnswer(problem, ""))
+            self._apply_together(fetched, now)
             return
+        except StatementError as error:
+            _raise_unless_refused(error)
+        if fetched.calls is not None:
+            with self._sessions.begin() as session:
+                self._settlement(session, fetched, now).note_calls()
+        for fetch in sorted(fetched.fetches, key=lambda fetch: RANK[fetch.key.kind]):
+            try:
+                self._apply_together(only(fetched, fetch), now)
+            except StatementError as error:
+                _raise_unless_refused(error)
+                problem = f"The External CRM refuses the row: {first_line(error.orig or error)}."
+                fetched = with_error(fetched, fetch.key, BadAnswer(problem, ""))
+                self._apply_together(only(fetched, fetch), now)
+
+    def _apply_together(self, fetched: Fetched, now: datetime) -> None:
+        with self._sessions.begin() as session:
+            finished = self._settlement(session, fetched, now).settle()
         for item in finished:
             log.info(
                 "applied", trigger=item.row_id, record=str(item.key), outcome=item.outcome.value
@@ -144,10 +158,10 @@ class Worker:
 
     # --- one fetch ------------------------------------------------------------------------------
 
-    def _fetch_one(self, fetch: Fetch) -> Answer:
+    def _fetch_one(self, calls: Calls, fetch: Fetch) -> Answer:
         sent_at = self._clock.now()
         try:
-            record = self._source.get(fetch.key)
+            record = calls.ask(fetch.key, partial(self._source.get, fetch.key))
         except CrmApiError as error:
             return Answer(sent_at, error=error)
         if record is None:
@@ -156,6 +170,22 @@ class Worker:
             return Answer(sent_at, to_row(record))
         except UnmappableRecord as error:
             return Answer(sent_at, error=BadAnswer(str(error), repr(dict(record.fields))[:2000]))
+
+    def _mind_the_clock(self, now: datetime) -> None:
+        """At the first claim, and after a clock that stepped back: nothing waits for the old one.
+
+        Numbers order the reads, not instants, so no more than waiting times is at stake.
+        """
+        before, self._claimed_at = self._claimed_at, now
+        if before is not None and now >= before - CLOCK_STEP:
+            return
+        if before is not None:
+            log.warning("clock stepped back", by_s=round((before - now).total_seconds(), 1))
+        options = self._options
+        with self._sessions.begin() as session:
+            inbox.clock_stepped_back(session, now, options.longest_wait_s)
+            if before is not None:
+                gate.clock_stepped_back(session, now, options.schedule.probe_after_s)
 
     def _settlement(self, session: Session, fetched: Fetched, now: datetime) -> Settlement:
         return Settlement(session, fetched, now, self._options, self._rng)
@@ -170,3 +200,9 @@ class Worker:
                 inbox.put_back(session, ids, claim.ticket, due_at, note=str(error))
         except StatementError:
             log.warning("lease kept", ticket=claim.ticket, reason="The database does not answer.")
+
+
+def _raise_unless_refused(error: StatementError) -> None:
+    """Raise what says that the database itself is in trouble, not that it refuses a row."""
+    if isinstance(error, OperationalError | InterfaceError):
+        raise error

@@ -11,6 +11,7 @@ from flask import Flask
 
 from simulator import web
 from simulator.agent_console.routes import blueprint as agent_console
+from simulator.certificates import Authority, own_authority
 from simulator.clock import Clock, SystemClock
 from simulator.config_manager.routes import blueprint as config_manager
 from simulator.control_api import routes as control_api
@@ -25,17 +26,23 @@ MAX_REQUEST_BYTES = 2_000_000  # without a limit a raw XML body of any size is r
 
 
 def create_app(
-    settings: Settings, *, clock: Clock | None = None, rng: random.Random | None = None
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    rng: random.Random | None = None,
+    authority: Authority | None = None,
 ) -> Flask:
     """An app of its own over the database of `settings`.
 
+    authority: by default the one kept in the data folder, whose files may raise OSError.
     Raises DatabaseUnusable and CaFileUnusable, each with a sentence for the operator. Close
     its services when done.
     """
-    engine = open_database(settings.database_path)
+    authority = authority or own_authority(settings.data_dir)
+    engine = open_database(settings.database_path, durable=not settings.ephemeral)
     try:
         services = make_services(
-            engine, settings, clock or SystemClock(), rng or random.SystemRandom()
+            engine, settings, clock or SystemClock(), rng or random.SystemRandom(), authority
         )
         with services.sessions.begin() as session:
             fill_at_first_start(session, settings)

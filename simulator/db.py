@@ -41,21 +41,27 @@ class UtcDateTime(TypeDecorator[datetime]):
         return None if value is None else datetime.fromisoformat(value)
 
 
+# Raised with every change of a table: a file made before it cannot be used any more.
+SCHEMA_VERSION = 2
+
+
 class DatabaseUnusable(Exception):
     """The database file cannot be opened; the message says what to do."""
 
 
-def open_database(path: Path) -> Engine:
+def open_database(path: Path, *, durable: bool = True) -> Engine:
     """An engine on the file at `path`, created if it is not there, with all tables of Base.
 
+    durable=False: what was committed survives the end of the process, but no power cut.
     Raises DatabaseUnusable with a sentence for the operator.
     """
     # Errors are logged, and parameters may hold secrets: a trigger URL, a hash.
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 5}, hide_parameters=True)
-    event.listen(engine, "connect", _configure_connection)
+    event.listen(engine, "connect", _configure_durable if durable else _configure_quick)
     event.listen(engine, "begin", _begin)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _refuse_other_schema(engine, path)
         Base.metadata.create_all(engine)
     except (DatabaseError, OSError) as error:
         engine.dispose()
@@ -65,6 +71,21 @@ def open_database(path: Path) -> Engine:
             "Name another file with CRM_SIM_DATABASE, or make this one readable and writable."
         ) from error
     return engine
+
+
+def _refuse_other_schema(engine: Engine, path: Path) -> None:
+    """Raise DatabaseUnusable for a file with tables of another version; stamp a new one."""
+    with engine.begin() as connection:
+        version = connection.exec_driver_sql("PRAGMA user_version").scalar()
+        is_new = not connection.exec_driver_sql("SELECT 1 FROM sqlite_master LIMIT 1").first()
+        if is_new:
+            connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        elif version != SCHEMA_VERSION:
+            engine.dispose()
+            raise DatabaseUnusable(
+                f"The Local CRM database {path} was made by another version of the simulator. "
+                "Name another file with CRM_SIM_DATABASE, or delete this one and seed anew."
+            )
 
 
 def session_factory(engine: Engine, info: dict[Any, Any] | None = None) -> sessionmaker[Session]:
@@ -85,9 +106,17 @@ def read_connection(engine: Engine) -> Connection:
     return engine.connect().execution_options(read_only=True)
 
 
-def _configure_connection(connection: Any, _record: Any) -> None:
+def _configure_durable(connection: Any, _record: Any) -> None:
+    _configure(connection, "synchronous=FULL")
+
+
+def _configure_quick(connection: Any, _record: Any) -> None:
+    _configure(connection, "synchronous=OFF")
+
+
+def _configure(connection: Any, durability: str) -> None:
     connection.isolation_level = None  # SQLAlchemy's events below decide when a transaction begins
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
+    for pragma in ("journal_mode=WAL", durability, "foreign_keys=ON", "busy_timeout=5000"):
         connection.execute(f"PRAGMA {pragma}")
 
 

@@ -13,6 +13,7 @@ from flask import current_app
 from sqlalchemy import Engine, event
 from sqlalchemy.orm import Session, sessionmaker
 
+from simulator.certificates import Authority
 from simulator.clock import Clock
 from simulator.db import session_factory
 from simulator.local_crm import changes
@@ -35,6 +36,7 @@ class Services:
     sessions: sessionmaker[Session]
     clock: Clock
     settings: Settings
+    authority: Authority
     sender: Sender
     dispatcher: Dispatcher
     scheduler: Scheduler
@@ -56,7 +58,9 @@ def services() -> Services:
     return cast(Services, current_app.extensions[EXTENSION])
 
 
-def make_services(engine: Engine, settings: Settings, clock: Clock, rng: random.Random) -> Services:
+def make_services(
+    engine: Engine, settings: Settings, clock: Clock, rng: random.Random, authority: Authority
+) -> Services:
     """The services over one database; nothing ticks until the scheduler is started.
 
     Raises CaFileUnusable.
@@ -66,6 +70,7 @@ def make_services(engine: Engine, settings: Settings, clock: Clock, rng: random.
         settings.trigger_timeout_s,
         settings.trigger_ca,
         settings.trigger_success,
+        own_ca=authority.path,
     )
     sessions = session_factory(engine, changes.session_info(settings))
     dispatcher = Dispatcher(
@@ -80,7 +85,7 @@ def make_services(engine: Engine, settings: Settings, clock: Clock, rng: random.
     scheduler = Scheduler(dispatcher.begin_due, settings.tick_s)
     dispatcher.on_slot_free = scheduler.wake
     _wake_after_commit(sessions, scheduler)
-    return Services(engine, sessions, clock, settings, sender, dispatcher, scheduler)
+    return Services(engine, sessions, clock, settings, authority, sender, dispatcher, scheduler)
 
 
 def _wake_after_commit(sessions: sessionmaker[Session], scheduler: Scheduler) -> None:

@@ -25,6 +25,11 @@ class Settings(BaseSettings):
         None,
         description="SQLite file of the Local CRM; by default local_crm.db in the data folder.",
     )
+    ephemeral: bool = Field(
+        False,
+        description="For a Local CRM that is thrown away: start and commit quickly, without "
+        "durability on disk or slow hashes.",
+    )
     tls: bool = Field(
         True, description="Serve https (with a certificate of its own) or plain http."
     )

@@ -31,7 +31,7 @@ SCHEDULE = Schedule(
     retry_first_s=1.0,
     retry_longest_s=60.0,
     recheck_after_s=30.0,
-    refused_hold_s=30.0,
+    probe_after_s=30.0,
     poll_s=0.1,
     lease_s=20.0,
 )
@@ -55,10 +55,11 @@ class TestClock:
 
 @dataclass
 class LocalCrm:
-    """Records by key, and errors that reads of a key raise."""
+    """Records by key, errors that reads of a key raise, and old answers that they get."""
 
     records: dict[Key, dict[str, str]] = field(default_factory=dict)
     errors: dict[Key, CrmApiError] = field(default_factory=dict)
+    stale: dict[Key, dict[str, str] | None] = field(default_factory=dict)
     reads: list[Key] = field(default_factory=list)
 
     def put(self, kind: Kind, number: str, **fields: str) -> Key:
@@ -77,7 +78,7 @@ class LocalCrm:
         self.reads.append(key)
         if key in self.errors:
             raise self.errors[key]
-        fields = self.records.get(key)
+        fields = self.stale[key] if key in self.stale else self.records.get(key)
         return CrmRecord(key, dict(fields)) if fields is not None else None
 
 

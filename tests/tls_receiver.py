@@ -206,7 +206,10 @@ def _is_socket(descriptor: Path) -> bool:
 
 def _read_request(sock: socket.socket) -> Received:
     with sock.makefile("rb") as stream:
-        method, target, _ = stream.readline().decode("latin-1").split(" ", 2)
+        first = stream.readline().decode("latin-1")
+        if not first:
+            raise ConnectionAbortedError("There was a handshake and no request.")
+        method, target, _ = first.split(" ", 2)
         headers: dict[str, str] = {}
         while line := stream.readline().decode("latin-1").strip():
             name, _, value = line.partition(":")

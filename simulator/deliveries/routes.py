@@ -1,22 +1,31 @@
-"""Pages of the outbox: all deliveries, one delivery with its attempts, and redelivery.
+"""Pages of the outbox: all deliveries, one delivery with its attempts, redelivery, test triggers.
 
-In: an operator's request. Out: a page; after a redelivery a redirect, and the dispatcher is
-woken at commit. Killed before the commit: the delivery is as it was.
+In: an operator's request. Out: a page, a part of one that keeps it current, or a redirect; what
+makes a delivery due wakes the dispatcher at commit. Killed before the commit: all is as it was.
 """
 
 from typing import Any
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
-from sqlalchemy import Select, select
+from sqlalchemy import select
 from sqlalchemy.orm import selectinload
 from werkzeug.wrappers import Response
 
 from simulator.db import read_session
+from simulator.deliveries.reads import Filters, count_states, when_next
+from simulator.deliveries.test_trigger import (
+    Box,
+    NoSuchRecord,
+    TestTriggerForm,
+    box_key,
+    enqueue_test,
+    filled_boxes,
+)
 from simulator.local_crm import queries
 from simulator.services import services
 from simulator.triggers import outbox
-from simulator.triggers.models import Delivery, DeliveryState
-from simulator.triggers.urls import Kind
+from simulator.triggers.models import Delivery
+from simulator.triggers.urls import Event, Kind
 from simulator.web.pagination import load_page
 
 blueprint = Blueprint("deliveries", __name__, url_prefix="/deliveries", template_folder="templates")
@@ -27,39 +36,31 @@ _RECORD_PATHS = {
     Kind.TASK: "tasks",
 }
 _LARGEST_ID = 2**63 - 1  # SQLite knows no larger integer
+Page = str | tuple[str, int] | Response
 
 
 @blueprint.get("")
 def show_list() -> str:
-    """Deliveries, newest first; `?state=`, `?kind=` and `?record_id=` narrow them down."""
-    chosen = _chosen()
-    with read_session(services().engine) as session:
-        page = load_page(session, _newest_first(chosen))
-    return render_template(
-        "deliveries/list.html",
-        page=page,
-        chosen=chosen,
-        states=list(DeliveryState),
-        record_paths=_RECORD_PATHS,
-    )
+    """Deliveries, newest first; `?state=`, `?kind=`, `?event=`, `?record_id=` narrow them down."""
+    return _list("deliveries/list.html")
+
+
+@blueprint.get("/live")
+def show_live() -> str:
+    """The changing part of the list."""
+    return _list("deliveries/_list.html")
 
 
 @blueprint.get("/<int:delivery_id>")
 def show(delivery_id: int) -> str:
     """One delivery and its attempts."""
-    with read_session(services().engine) as session:
-        found = select(Delivery).options(selectinload(Delivery.attempts))
-        delivery = session.scalar(found.where(Delivery.id == min(delivery_id, _LARGEST_ID)))
-        if delivery is None:
-            abort(404, f"There is no delivery {delivery_id}.")
-        record = queries.get(session, delivery.kind, delivery.record_id)
-        return render_template(
-            "deliveries/delivery.html",
-            delivery=delivery,
-            record_is_there=record is not None,
-            record_paths=_RECORD_PATHS,
-            customer_path=_RECORD_PATHS[Kind.CUSTOMER],
-        )
+    return _delivery("deliveries/delivery.html", delivery_id)
+
+
+@blueprint.get("/<int:delivery_id>/live")
+def show_live_delivery(delivery_id: int) -> str:
+    """The changing part of a delivery's page."""
+    return _delivery("deliveries/_delivery.html", delivery_id)
 
 
 @blueprint.post("/<int:delivery_id>/redeliver")
@@ -77,19 +78,82 @@ def redeliver(delivery_id: int) -> Response:
     return redirect(url_for(".show", delivery_id=delivery_id))
 
 
-def _chosen() -> dict[str, str]:
-    """The filters in the address that make sense; others count as not given."""
-    known: dict[str, Any] = {"state": list(DeliveryState), "kind": list(Kind)}
-    given = {name: request.args.get(name, "") for name in ("state", "kind", "record_id")}
-    return {name: text for name, text in given.items() if text and text in known.get(name, [text])}
+@blueprint.get("/test")
+def show_test() -> Page:
+    """Choose a box and a record; `?kind=` and `?record_id=` fill the form."""
+    form = _test_form(None)
+    form.record_id.data = request.args.get("record_id", "")
+    form.box.data = f"{request.args.get('kind', '').lower()}_edit"
+    return render_template("deliveries/test.html", form=form)
 
 
-def _newest_first(chosen: dict[str, str]) -> Select[Any]:
-    deliveries = select(Delivery).order_by(Delivery.id.desc())
-    if "state" in chosen:
-        deliveries = deliveries.where(Delivery.state == DeliveryState(chosen["state"]))
-    if "kind" in chosen:
-        deliveries = deliveries.where(Delivery.kind == Kind(chosen["kind"]))
-    if "record_id" in chosen:
-        deliveries = deliveries.where(Delivery.record_id == chosen["record_id"])
-    return deliveries
+@blueprint.post("/test")
+def send_test() -> Page:
+    """Call a box's URL for a record that exists."""
+    form = _test_form(request.form)
+    if not form.validate():
+        return render_template("deliveries/test.html", form=form), 422
+    boxes = {box_key((kind, event)): (kind, event) for kind in Kind for event in Event}
+    box, record_id = boxes[str(form.box.data)], str(form.record_id.data)
+    settings, now = services().settings, services().clock.now()
+    try:
+        with services().sessions.begin() as session:
+            made = enqueue_test(session, box, record_id, now, settings.trigger_query_continuation)
+    except NoSuchRecord as error:
+        form.record_id.errors = [str(error)]
+        return render_template("deliveries/test.html", form=form), 422
+    if made is None:
+        form.box.errors = ["This box has no URL any more."]
+        return render_template("deliveries/test.html", form=form), 422
+    flash(f"Delivery {made.id} is due now.", "success")
+    return redirect(url_for(".show", delivery_id=made.id))
+
+
+def _list(template: str) -> str:
+    chosen = Filters.from_address(request.args)
+    with read_session(services().engine) as session:
+        page = load_page(session, chosen.newest_first())
+        counts = count_states(session)
+    return render_template(
+        template,
+        page=page,
+        counts=counts,
+        chosen=chosen,
+        kinds=list(Kind),
+        events=list(Event),
+        record_paths=_RECORD_PATHS,
+        when_next=when_next,
+        now=services().clock.now(),
+    )
+
+
+def _delivery(template: str, delivery_id: int) -> str:
+    with read_session(services().engine) as session:
+        found = select(Delivery).options(selectinload(Delivery.attempts))
+        delivery = session.scalar(found.where(Delivery.id == min(delivery_id, _LARGEST_ID)))
+        if delivery is None:
+            abort(404, f"There is no delivery {delivery_id}.")
+        record = queries.get(session, delivery.kind, delivery.record_id)
+        return render_template(
+            template,
+            delivery=delivery,
+            record_is_there=record is not None,
+            record_paths=_RECORD_PATHS,
+            customer_path=_RECORD_PATHS[Kind.CUSTOMER],
+            method=services().settings.trigger_method,
+            when_next=when_next,
+            now=services().clock.now(),
+        )
+
+
+def _test_form(posted: Any) -> TestTriggerForm:
+    with read_session(services().engine) as session:
+        boxes = filled_boxes(session)
+    form = TestTriggerForm(formdata=posted)
+    form.box.choices = [(box_key(box), _box_label(box)) for box in boxes]
+    return form
+
+
+def _box_label(box: Box) -> str:
+    kind, event = box
+    return f"{kind.value} {event.value}"

@@ -30,14 +30,17 @@ def fill_at_first_start(session: Session, settings: Settings) -> None:
             for number in range(1, AGENT_COUNT + 1)
         )
     if session.get(ApiAccess, 1) is None:
+        quickly = settings.ephemeral
         session.add(
             ApiAccess(
                 id=1,
                 enabled=True,
                 tenant=settings.tenant,
                 username=settings.api_username,
-                password_hash=hash_secret(settings.api_password.get_secret_value()),
-                api_key_hash=hash_secret(settings.api_key.get_secret_value()),
+                password_hash=hash_secret(
+                    settings.api_password.get_secret_value(), quickly=quickly
+                ),
+                api_key_hash=hash_secret(settings.api_key.get_secret_value(), quickly=quickly),
                 used_identity="ag1001",
                 rights=ALL_RIGHTS,
             )

@@ -20,9 +20,12 @@ _remembered: set[bytes] = set()
 _lock = Lock()
 
 
-def hash_secret(plain: str) -> str:
-    """A salted hash that says by itself how it was made."""
-    return generate_password_hash(plain, method="scrypt")
+def hash_secret(plain: str, *, quickly: bool = False) -> str:
+    """A salted hash that says by itself how it was made.
+
+    quickly: for secrets that a test's settings say in clear text; guessing them is not made hard.
+    """
+    return generate_password_hash(plain, method="pbkdf2:sha256:1" if quickly else "scrypt")
 
 
 def check_secret(stored_hash: str, given: str) -> bool:

@@ -47,6 +47,7 @@ class Delivery(Base):
     account_id: Mapped[str]
     case_id: Mapped[str | None]
     url: Mapped[str]
+    is_test: Mapped[bool] = mapped_column(default=False)  # asked for by hand: nothing changed
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     state: Mapped[DeliveryState] = mapped_column(default=DeliveryState.WAITING)
     attempt_count: Mapped[int] = mapped_column(

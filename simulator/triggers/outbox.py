@@ -27,6 +27,8 @@ def enqueue(
     ids: RecordIds,
     now: datetime,
     continuation: str = "&",
+    *,
+    is_test: bool = False,
 ) -> Delivery | None:
     """A delivery due at once, or None where the box for this kind and event is empty."""
     box = session.get(TriggerBox, (kind, event))
@@ -39,6 +41,7 @@ def enqueue(
         account_id=ids.account_id,
         case_id=ids.case_id,
         url=trigger_url(box.url, ids, continuation),
+        is_test=is_test,
         created_at=now,
         state=DeliveryState.WAITING,
         attempt_count=0,

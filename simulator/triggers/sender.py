@@ -44,11 +44,14 @@ class Sender:
         timeout_s: float = 15.0,
         trigger_ca: Path | None = None,
         success: str = "200",
+        own_ca: Path | None = None,
     ) -> None:
-        """success: `200`, or `2xx` for any answer from 200 to 299 (trigger.failures)."""
+        """success: `200`, or `2xx` for any answer from 200 to 299 (trigger.failures).
+        own_ca: the CA of the simulator's own, trusted beside `trigger_ca` and the system's.
+        """
         self._method = method
         self._timeout_s = timeout_s
-        self._tls = _tls_context(trigger_ca)
+        self.tls = _tls_context(trigger_ca, own_ca)
         self._counts = range(200, 300) if success == "2xx" else range(200, 201)
         self._under_way: set[Deadline] = set()
         self._closed = False
@@ -80,7 +83,7 @@ class Sender:
         with requests.Session() as session:
             session.trust_env = False  # no proxy, no .netrc, no other CA from the environment
             for scheme in ("https://", "http://"):
-                session.mount(scheme, _Adapter(self._tls, deadline))
+                session.mount(scheme, _Adapter(self.tls, deadline))
             with session.request(
                 self._method,
                 url,
@@ -147,8 +150,10 @@ class _Adapter(HTTPAdapter):
         return pool
 
 
-def _tls_context(trigger_ca: Path | None) -> ssl.SSLContext:
+def _tls_context(trigger_ca: Path | None, own_ca: Path | None) -> ssl.SSLContext:
     context = ssl.create_default_context()
+    if own_ca is not None:
+        context.load_verify_locations(own_ca)
     if trigger_ca is None:
         return context
     try:

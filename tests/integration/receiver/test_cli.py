@@ -151,13 +151,13 @@ def test_help_names_every_setting_with_its_default(database: Path) -> None:
 def test_status_counts_and_names_what_is_on_hold(database: Path) -> None:
     with sqlite3.connect(database) as connection:
         connection.execute(
-            "INSERT INTO receiver_holds VALUES ('tombstones', '2026-03-02T09:00:00.000000+00:00',"
-            " NULL, 'Too many records vanished.')"
+            "INSERT INTO receiver_holds (name, since, reason) VALUES"
+            " ('tombstones', '2026-03-02T09:00:00.000000+00:00', 'Too many records vanished.')"
         )
     connection.close()
     done = run(database, "status")
-    names = ["received", "waiting", "retrying", "done", "dead", "dropped", "rejected"]
-    assert done.stdout.splitlines()[:7] == [f"{name:<10} 0" for name in names]
+    names = ["received", "waiting", "retrying", "settling", "done", "dead", "dropped", "rejected"]
+    assert done.stdout.splitlines()[:8] == [f"{name:<10} 0" for name in names]
     assert "on hold    tombstones since 2026-03-02 09:00:00 UTC" in done.stdout
     resumed = run(database, "tombstones", "resume")
     assert resumed.stdout == "Tombstones go on; 0 triggers that were held are due now.\n"

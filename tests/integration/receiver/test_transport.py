@@ -127,9 +127,50 @@ def test_the_api_own_errors_decide(
     transport: RequestsTransport, tls_receiver: TlsReceiver, reply, error: type[Exception]
 ) -> None:
     api = CrmApi(transport, tls_receiver.url(""), Credentials("t", "u", "p"), frozenset({"1002"}))
-    tls_receiver.will(reply)
+    tls_receiver.will(reply, reply)
     with pytest.raises(error):
         api.get(Key(Kind.CASE, "1"))
+
+
+@pytest.mark.parametrize("second", [OK, FAILED.format("No such case.", "40")])
+def test_an_error_that_reads_like_a_refusal_is_the_records_own_if_others_are_let_in(
+    transport: RequestsTransport, tls_receiver: TlsReceiver, second: str
+) -> None:
+    api = CrmApi(transport, tls_receiver.url(""), Credentials("t", "u", "p"))
+    tls_receiver.will(answer(200, FAILED.format("Not allowed: locked.", "9")), answer(200, second))
+    with pytest.raises(BadAnswer, match="Not allowed: locked") as caught:
+        api.get(Key(Kind.CASE, "1"))
+    assert "Not allowed: locked." in caught.value.reply
+    assert b"CASENUM%3E0%3C" in tls_receiver.requests[1].body
+
+
+DATE = "Mon, 02 Mar 2026 09:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry-After": "120"}, 120),
+        ({"Retry-After": "Mon, 02 Mar 2026 09:00:50 GMT", "Date": DATE}, 50),
+        ({"Retry-After": "Mon, 02 Mar 2026 08:00:00 GMT", "Date": DATE}, None),
+        ({"Retry-After": "soon"}, None),
+        ({"Retry-After": "9" * 30}, None),
+        ({}, None),
+    ],
+)
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_is_read_as_seconds_or_as_a_date(
+    transport: RequestsTransport,
+    tls_receiver: TlsReceiver,
+    status: int,
+    headers: dict[str, str],
+    seconds: float | None,
+) -> None:
+    tls_receiver.will(answer(status, **headers))
+    api = CrmApi(transport, tls_receiver.url(""), Credentials("t", "u", "p"))
+    with pytest.raises(Temporary) as caught:
+        api.get(Key(Kind.CASE, "1"))
+    assert caught.value.retry_after_s == seconds
 
 
 def test_both_endpoints_are_called_as_documented(

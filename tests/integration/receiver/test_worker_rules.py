@@ -10,7 +10,7 @@ import pytest
 
 from external_crm.apply import apply
 from external_crm.db import session_factory
-from external_crm.rows import Batch, Cause, Found, Key
+from external_crm.rows import Batch, Cause, Found, Key, NotFound
 from receiver import inbox
 from receiver.crm_api import BadAnswer, Refused, Temporary
 from receiver.models import Hold
@@ -662,6 +662,32 @@ def test_many_unexplained_absences_stop_the_tombstones(world: World) -> None:
     assert world.read(lambda s: s.get(Hold, "tombstones")) is None
 
 
+def test_workers_that_remove_at_the_same_time_share_one_allowance(world: World) -> None:
+    keys = [world.crm.put(CUSTOMER, f"A{n}") for n in range(20)]
+    bring_out(world, *keys)
+    world.crm.remove(*keys)
+    for key in keys:
+        world.receive(key)
+    world.run()
+    world.clock.advance(30)
+    first, second = world.worker(batch_size=10), world.worker(batch_size=10)
+    claims = [worker.claim(world.clock.now()) for worker in (first, second)]
+    doubted = [
+        NotFound(row.key, world.clock.now(), Cause("trigger", row.id), None, explained=False)
+        for row in claims[0].rows
+    ]
+    answered = second.fetch(claims[1])
+    with ThreadPoolExecutor(1) as pool, session_factory(world.engine).begin() as session:
+        apply(session, Batch(tuple(doubted), world.clock.now()), claims[0].ticket)
+        waiting = pool.submit(second.apply, answered, world.clock.now())
+        with pytest.raises(TimeoutError):
+            waiting.result(timeout=0.5)
+        session.commit()
+        waiting.result(timeout=30)
+    assert sum(world.row(key) is not None for key in keys) == 10
+    assert world.read(lambda s: s.get(Hold, "tombstones")) is not None
+
+
 def test_an_operator_lets_the_tombstones_go_on(world: World) -> None:
     keys = [world.crm.put(TASK, f"T{n}", ACCOUNTNUM="A1") for n in range(15)]
     world.crm.put(CUSTOMER, "A1")
@@ -813,8 +839,18 @@ def test_workers_that_are_refused_at_the_same_time_stop_and_go_on_together(world
     assert world.read(lambda s: s.get(Hold, "credentials")) is None
 
 
+def refuse_nul(world: World) -> None:
+    """PostgreSQL refuses NUL in text; SQLite is told to."""
+    if world.engine.dialect.name == "sqlite":
+        with world.engine.begin() as connection:
+            connection.exec_driver_sql(
+                "CREATE TRIGGER refuse_nul BEFORE INSERT ON customers"
+                " WHEN instr(NEW.first_name, char(0)) BEGIN SELECT RAISE(ABORT, 'no NUL'); END"
+            )
+
+
 def test_a_row_that_the_database_refuses_holds_up_nobody(world: World) -> None:
-    """PostgreSQL refuses NUL in text; SQLite takes it."""
+    refuse_nul(world)
     customer, case, *_ = family(world)
     world.crm.put(CUSTOMER, "A2", FIRSTNAME="bad\x00value")
     bad = world.receive(Key(CUSTOMER, "A2"))
@@ -822,6 +858,24 @@ def test_a_row_that_the_database_refuses_holds_up_nobody(world: World) -> None:
     world.run()
     assert world.trigger(good).state == "done"
     assert world.row(customer) is not None
-    if world.engine.dialect.name == "postgresql":
-        assert world.trigger(bad).attempts == 1
-        assert world.trigger(bad).last_error.startswith("The External CRM refuses the row")
+    assert world.trigger(bad).attempts == 1
+    assert world.trigger(bad).last_error.startswith("The External CRM refuses the row")
+
+
+def test_a_parent_that_the_database_refuses_kills_none_of_its_children(world: World) -> None:
+    refuse_nul(world)
+    customer, case, followup, _ = family(world)
+    world.crm.put(CUSTOMER, "A1", FIRSTNAME="bad\x00value")
+    own, child = world.receive(customer), world.receive(followup, case="C1")
+    worker = world.worker(max_attempts=2)
+    for _ in range(5):
+        world.run(worker)
+        world.clock.advance(61)
+    assert world.trigger(own).state == "dead"
+    row = world.trigger(child)
+    assert (row.state, row.attempts) == ("waiting", 0)
+    assert "The External CRM refuses the row" in row.last_error
+    world.crm.put(CUSTOMER, "A1", FIRSTNAME="Ada")
+    world.run(worker)
+    assert world.trigger(child).state == "done"
+    assert world.row(case)["customer_ref"] == "A1"

@@ -45,12 +45,11 @@ def test_the_table_shows_a_waiting_delivery(browser: Browser) -> None:
     assert cells == [
         "1",
         "waiting",
-        "Customer",
-        "Create",
+        "Customer Create",
         "10000000",
         f"{URL}?AccountID=10000000",
         "0",
-        "2026-03-02 09:00:00 UTC",
+        "now 2026-03-02 09:00:00 UTC",
     ]
     assert {"/deliveries/1", "/agent/customers/10000000"} <= set(page.links)
 
@@ -124,7 +123,81 @@ def test_deliveries_are_filtered_by_state_and_record(
     assert _shown(browser, "/deliveries?state=delivered") == ["1"]
     assert _shown(browser, "/deliveries?state=exhausted") == []
     assert _shown(browser, "/deliveries?kind=Customer&record_id=10000001") == ["2"]
-    assert _shown(browser, "/deliveries?state=nonsense") == ["3", "2", "1"]
+    assert _shown(browser, "/deliveries?event=Create&state=delivered") == ["1"]
+    assert _shown(browser, "/deliveries?event=Delete") == []
+    assert _shown(browser, "/deliveries?state=nonsense&kind=&event=x") == ["3", "2", "1"]
+
+
+def test_the_wait_for_the_next_attempt_is_counted_down(
+    browser: Browser, services: Services, clock: ManualClock
+) -> None:
+    attempt(services, clock, Outcome(500, "The answer was 500.", "", 3.0))
+    clock.advance(timedelta(seconds=5))
+    attempt(services, clock, Outcome(500, "The answer was 500.", "", 3.0))
+    assert "in 5 min" in browser.get("/deliveries").text
+    clock.advance(timedelta(seconds=40))
+    assert "in 4 min 20 s" in browser.get("/deliveries/live").text
+    assert "Next attempt: in 4 min 20 s" in browser.get("/deliveries/1/live").text
+    clock.advance(timedelta(minutes=5))
+    assert "Next attempt: now" in browser.get("/deliveries/1/live").text
+
+
+def test_an_attempt_that_is_on_its_way_is_not_shown_as_overdue(
+    browser: Browser, services: Services, clock: ManualClock
+) -> None:
+    with services.sessions.begin() as session:
+        outbox.claim_due(session, clock.now(), 10, 60, "test")
+    clock.advance(timedelta(seconds=2))
+    assert "Next attempt: under way" in browser.get("/deliveries/1/live").text
+
+
+def test_the_live_parts_are_what_the_pages_show(browser: Browser) -> None:
+    for address in ("/deliveries?kind=Customer", "/deliveries/1"):
+        (part,) = browser.get(address).document.xpath("//*[@data-live]")
+        live = browser.get(part.get("data-live"))
+        assert live.status == 200
+        assert live.text == " ".join(part.text_content().split())
+        assert live.document.xpath("//html/head/title") == []
+
+
+def test_the_states_are_counted_and_lead_to_their_deliveries(
+    browser: Browser, services: Services, clock: ManualClock
+) -> None:
+    attempt(services, clock, Outcome(200, None, "ok", 3.0))
+    page = browser.get("/deliveries?kind=Customer")
+    assert "all 1 waiting 0 delivered 1 exhausted 0" in page.text
+    assert "/deliveries?state=delivered&kind=Customer" in page.links
+
+
+def test_a_test_trigger_calls_a_box_for_a_record_that_exists(browser: Browser) -> None:
+    page = browser.submit("/deliveries/test", box="customer_create", record_id=" 10000000 ")
+    assert page.path == "/deliveries/2"
+    assert page.flashes == ["Delivery 2 is due now."]
+    assert "Customer Create (a test: no record changed)" in page.text
+    assert f"GET {URL}?AccountID=10000000" in page.text
+    assert "Customer Create (test)" in browser.get("/deliveries").text
+
+
+@pytest.mark.parametrize(
+    ("record_id", "sentence"),
+    [
+        ("", "Type the number of a record."),
+        ("7", "There is no Customer 7. Type the number of one that exists."),
+        ("<b>", "There is no Customer <b>. Type the number of one that exists."),
+    ],
+)
+def test_a_test_trigger_needs_a_record(browser: Browser, record_id: str, sentence: str) -> None:
+    page = browser.submit("/deliveries/test", box="customer_create", record_id=record_id)
+    assert page.status == 422
+    assert page.problem("record_id") == sentence
+    assert _shown(browser, "/deliveries") == ["1"]
+
+
+def test_a_test_trigger_goes_only_to_boxes_with_a_url(browser: Browser) -> None:
+    (box,) = browser.get("/deliveries/test").document.xpath("//select[@name='box']")
+    assert list(box.value_options) == ["customer_create"]
+    browser.submit("/config/integration/crm-triggers", customer_create="")
+    assert "No box has a URL yet." in browser.get("/deliveries/test").text
 
 
 def test_a_delivery_says_that_its_record_is_gone(browser: Browser) -> None:

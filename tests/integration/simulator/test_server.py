@@ -1,18 +1,19 @@
 """The simulator as one object: it listens when it says so, and leaves nothing behind."""
 
 import socket
+import sqlite3
 import ssl
 import stat
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
 import requests
 
-from simulator import server
-from simulator.certificates import own_certificates
+from simulator import serving
+from simulator.certificates import own_authority, own_certificates
 from simulator.db import DatabaseUnusable
 from simulator.local_crm.models import Agent, ApiAccess
 from simulator.local_crm.secrets import check_secret
@@ -56,7 +57,7 @@ def test_without_tls_it_serves_http(sim_settings: Settings) -> None:
 def test_silent_clients_delay_nobody_and_are_hung_up_on_at_stop(
     sim_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "_SILENCE_S", 3600.0)  # nobody is hung up on for being silent
+    monkeypatch.setattr(serving, "_SILENCE_S", 3600.0)  # nobody is hung up on for being silent
     simulator = Simulator(sim_settings)
     with nothing_left_behind(), ExitStack() as clients:
         simulator.start()
@@ -133,15 +134,22 @@ def test_what_cannot_be_used_is_refused_and_leaves_nothing_behind(
         assert len(str(error.value).splitlines()) == 1
 
 
-def test_certificates_last_until_the_host_changes(tmp_path: Path) -> None:
-    kept = own_certificates(tmp_path, "127.0.0.1")
-    first = kept.ca.read_bytes()
-    assert own_certificates(tmp_path, "localhost").ca.read_bytes() == first
-    assert stat.S_IMODE(kept.key.stat().st_mode) == 0o600
-    renamed = own_certificates(tmp_path, "crm.example.com").ca.read_bytes()
-    assert renamed != first
-    kept.certificate.unlink()  # a set that is not whole is made anew
-    assert own_certificates(tmp_path, "crm.example.com").ca.read_bytes() != renamed
+def test_certificates_last_until_the_host_changes_and_the_authority_longer(tmp_path: Path) -> None:
+    def kept(host: str) -> tuple[bytes, bytes]:
+        found = own_certificates(own_authority(tmp_path), host)
+        assert stat.S_IMODE(found.key.stat().st_mode) == 0o600
+        return found.ca.read_bytes(), found.certificate.read_bytes()
+
+    first = kept("127.0.0.1")
+    assert kept("localhost") == first
+    renamed = kept("crm.example.com")
+    assert renamed[0] == first[0]
+    assert renamed[1] != first[1]
+    (tmp_path / "server.pem").unlink()  # a set that is not whole is made anew
+    assert kept("crm.example.com")[1] not in (first[1], renamed[1])
+    assert stat.S_IMODE((tmp_path / "ca.key").stat().st_mode) == 0o600
+    (tmp_path / "ca.key").unlink()
+    assert kept("crm.example.com")[0] != first[0]
 
 
 def test_a_first_start_brings_agents_and_api_access_and_a_second_changes_nothing(
@@ -157,3 +165,10 @@ def test_a_first_start_brings_agents_and_api_access_and_a_second_changes_nothing
         access.tenant = "changed"
     with Simulator(sim_settings) as again, again.services.sessions() as session:
         assert session.get_one(ApiAccess, 1).tenant == "changed"
+
+
+def test_a_database_of_another_version_is_refused_with_a_sentence(sim_settings: Settings) -> None:
+    with closing(sqlite3.connect(sim_settings.database_path)) as connection:
+        connection.execute("PRAGMA user_version = 1")
+    with pytest.raises(DatabaseUnusable, match=r"made by another version.*CRM_SIM_DATABASE"):
+        Simulator(sim_settings).start()
