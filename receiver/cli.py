@@ -103,6 +103,7 @@ def serve() -> None:
     """Run web and worker as one process group."""
     settings = Settings.load()
     settings.check_web()
+    settings.check_tls()
     settings.check_work()
     logs.configure(settings.log_format)
     open_engine(settings).dispose()

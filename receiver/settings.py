@@ -163,6 +163,9 @@ class Settings(BaseSettings):
                 f"{PREFIX}TLS_CERT and {PREFIX}TLS_KEY, or {PREFIX}TRUSTED_PROXIES to the proxy "
                 "that speaks https for the receiver."
             )
+
+    def check_tls(self) -> None:
+        """Raise Misconfigured unless 8x8 could connect with certificate and key, if any."""
         if self.tls_cert is None or self.tls_key is None:
             return
         problem = tls_files.problem(self.tls_cert, self.tls_key)

@@ -31,6 +31,7 @@ def run(settings: Settings, port_is_held: bool = False) -> None:
     port_is_held: the supervisor holds the port for as long as it runs.
     """
     settings.check_web()
+    settings.check_tls()
     open_engine(settings).dispose()  # its sentence, instead of a crash in the child
     with nullcontext() if port_is_held else reserve(settings.host, settings.port) as reserved:
         port = int(reserved.getsockname()[1]) if reserved else settings.port
