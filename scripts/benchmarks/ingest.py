@@ -212,14 +212,13 @@ def _free_port() -> int:
 def _postgresql() -> Iterator[str | None]:
     """The URL of an empty database of its own, or None where there is no server."""
     name = f"crm_trigger_kit_bench_{os.getpid()}"
-    server = make_engine(f"{POSTGRESQL_URL}/postgres").execution_options(
-        isolation_level="AUTOCOMMIT"
-    )
     try:
+        server = make_engine(f"{POSTGRESQL_URL}/postgres").execution_options(
+            isolation_level="AUTOCOMMIT"
+        )
         with server.connect() as connection:
             connection.execute(text(f"CREATE DATABASE {name}"))
     except (DatabaseUnusable, DBAPIError):
-        server.dispose()
         yield None
         return
     try:
