@@ -1,8 +1,7 @@
 """One benchmark by its name: progress to stderr, a table and a line of JSON to stdout.
 
-In: a name, --quick, --write. Out: exit code 0, 1 where a gate is missed, 2
-where something is not installed. Killed here: a
-temporary folder may be left.
+In: a name, --quick, --write. Out: exit code 0, 1 where a gate is missed, 2 where something is not
+installed. Killed here: a temporary folder may be left.
 """
 
 import json
