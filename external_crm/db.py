@@ -79,27 +79,37 @@ class UtcDateTime(TypeDecorator[datetime]):
         return datetime.fromisoformat(value) if isinstance(value, str) else value.astimezone(UTC)
 
 
-def make_engine(url: str) -> Engine:
+def make_engine(url: str, patience_s: float = 5.0) -> Engine:
     """An engine on the database at `url`; nothing is opened yet.
+
+    patience_s: how long a statement waits for somebody else's lock.
 
     Raises DatabaseUnusable where the URL is none, or names a database we do not support.
     """
     try:
         backend = make_url(url).get_backend_name()
         if backend == "sqlite":
-            engine = create_engine(url, hide_parameters=True, connect_args={"timeout": 5})
+            engine = create_engine(url, hide_parameters=True, connect_args={"timeout": patience_s})
             event.listen(engine, "connect", _configure_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
             _give_up_lost_files(engine)
             return engine
         if backend == "postgresql":
-            # In any other zone the driver cannot read back the first and last day of all.
-            options = "-c lock_timeout=5000 -c statement_timeout=60000 -c TimeZone=UTC"
+            options = (
+                f"-c lock_timeout={patience_s * 1000:.0f} -c statement_timeout=60000"
+                " -c synchronous_commit=on"  # whatever the server's default is
+                # In any other zone the driver cannot read back the first and last day of all.
+                " -c TimeZone=UTC"
+            )
             return create_engine(
                 url,
                 hide_parameters=True,  # records and secrets stay out of error messages
                 isolation_level="READ COMMITTED",
-                connect_args={"connect_timeout": 2, "options": options},
+                connect_args={
+                    "connect_timeout": 2,
+                    "tcp_user_timeout": 5000,  # a server that vanished is noticed
+                    "options": options,
+                },
             )
     except (ArgumentError, NoSuchModuleError) as error:
         raise DatabaseUnusable(
@@ -261,7 +271,7 @@ def _foreign_keys_off(connection: Connection) -> Iterator[None]:
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # SQLAlchemy's begin event below decides
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 

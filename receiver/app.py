@@ -5,40 +5,46 @@ from flask import Flask, Response
 from sqlalchemy import Engine
 from werkzeug.exceptions import HTTPException
 
-from external_crm.db import MIGRATIONS as EXTERNAL_CRM_MIGRATIONS
-from external_crm.db import NotMigrated, make_engine, session_factory
-from receiver import endpoint
+from external_crm.db import DatabaseUnusable, make_engine, session_factory
+from receiver import endpoint, health
 from receiver.clock import Clock, SystemClock
-from receiver.db import MIGRATIONS
+from receiver.db import check_tables
+from receiver.ingest import FAILED, LARGEST_BODY, NOT_FOUND, WRONG_METHOD, Ingest, Reply
 from receiver.settings import Settings
+from receiver.wsgi_front import WsgiFront
 
 log = structlog.get_logger()
 
 
-def open_engine(settings: Settings) -> Engine:
-    """An engine on a database that is there and migrated. Raises DatabaseUnusable."""
-    engine = make_engine(settings.database_url)
+def open_engine(settings: Settings, patience_s: float = 5.0) -> Engine:
+    """An engine on a database that is there and migrated. Raises DatabaseUnusable.
+
+    patience_s: how long a statement waits for somebody else's lock.
+    """
+    engine = make_engine(settings.database_url, patience_s)
     try:
-        EXTERNAL_CRM_MIGRATIONS.check(engine)
-        MIGRATIONS.check(engine)
-    except NotMigrated as error:
+        check_tables(engine)
+    except DatabaseUnusable:
         engine.dispose()
-        raise NotMigrated(f"{error} Run `crm-receiver migrate`.") from None
+        raise
     return engine
 
 
 def create_app(settings: Settings, engine: Engine, clock: Clock | None = None) -> Flask:
-    """The Flask application that serves the trigger URLs."""
+    """The application that serves the trigger URLs: Flask, and the front where it is on."""
     app = Flask(__name__, static_folder=None)
-    app.extensions["crm_receiver"] = endpoint.Ingest(
-        sessions=session_factory(engine),
-        clock=clock or SystemClock(),
-        secret=settings.secret.get_secret_value(),
-    )
-    app.config["MAX_CONTENT_LENGTH"] = 64 * 1024
+    clock = clock or SystemClock()
+    ingest = Ingest(session_factory(engine), clock, settings.secrets)
+    app.extensions["crm_receiver"] = ingest
+    app.extensions[health.EXTENSION] = health.Subject(engine, clock)
+    app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
     app.url_map.merge_slashes = False  # a doubled slash would be answered with a redirect
     app.register_blueprint(endpoint.blueprint)
+    app.register_blueprint(health.blueprint)
     app.register_error_handler(Exception, _plain_error)
+    if settings.wsgi_front:
+        beside = max(1, settings.web_threads // 4)
+        app.wsgi_app = WsgiFront(ingest, app.wsgi_app, beside)  # type: ignore[method-assign]
     return app
 
 
@@ -47,8 +53,9 @@ def _plain_error(error: Exception) -> Response:
     if isinstance(error, HTTPException):
         status = error.code or 500
         if status == 405:
-            return endpoint.wrong_method()
-        sentence = "There is nothing here." if status == 404 else str(error.description)
-        return endpoint.answer(status, sentence)
+            return endpoint.respond(WRONG_METHOD)
+        if status == 404:
+            return endpoint.respond(NOT_FOUND)
+        return endpoint.respond(Reply(status, str(error.description)))
     log.error("failed", error=type(error).__name__, exc_info=error)
-    return endpoint.answer(500, "The receiver failed. Call again; its log says why.")
+    return endpoint.respond(FAILED)

@@ -4,7 +4,6 @@ import json
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,6 +28,7 @@ from receiver import (
     failpoints,
     gate,
     inbox,
+    lifeline,
     logs,
     repair_cli,
     supervisor,
@@ -37,7 +37,7 @@ from receiver import (
 )
 from receiver.app import open_engine
 from receiver.db import MIGRATIONS
-from receiver.endpoint import PATH
+from receiver.ingest import PATH
 from receiver.models import Hold
 from receiver.settings import PREFIX, Misconfigured, Settings
 from receiver.settle import TOMBSTONES
@@ -104,23 +104,39 @@ def serve() -> None:
     """Run web and worker as one process group."""
     settings = Settings.load()
     settings.check_web()
+    settings.check_tls()
     settings.check_work()
+    logs.configure(settings.log_format)
     open_engine(settings).dispose()
-    web.reserve(settings.host, settings.port).close()  # before a worker starts to work
-    sys.exit(supervisor.serve())
+    sys.exit(supervisor.serve(settings))
+
+
+def _for_the_supervisor(command: Callable[..., None]) -> Callable[..., None]:
+    """Options by which `serve` starts its children."""
+    for option in (
+        click.option("--supervised", is_flag=True, hidden=True, help="End with standard input."),
+        click.option("--slot", hidden=True, help="Its name among its like; survives a restart."),
+        click.option("--restarts", default=0, hidden=True, help="How often it was restarted."),
+    ):
+        command = option(command)
+    return command
 
 
 @main.command(name="web")
-def web_command() -> None:
+@_for_the_supervisor
+def web_command(supervised: bool, slot: str | None, restarts: int) -> None:
     """Run the web process alone: receive and store."""
-    _run(web.run)
+    settings = _begin(supervised)
+    web.run(settings, port_is_held=supervised)
 
 
 @main.command(name="work")
 @click.option("--until-idle", is_flag=True, help="End when nothing is due any more.")
-def work_command(until_idle: bool) -> None:
+@_for_the_supervisor
+def work_command(supervised: bool, slot: str | None, restarts: int, until_idle: bool) -> None:
     """Run one worker alone: fetch and apply."""
-    _run(partial(work.run, until_idle=until_idle))
+    settings = _begin(supervised)
+    work.run(settings, slot, restarts, until_idle=until_idle)
 
 
 @main.command()
@@ -216,8 +232,10 @@ def _check_base(base: str) -> None:
         raise Misconfigured("--base must be a server, and a path if need be: https://host/path.")
 
 
-def _run(command: Callable[[Settings], None]) -> None:
+def _begin(supervised: bool) -> Settings:
+    if supervised:
+        lifeline.tie_to_stdin()
     settings = Settings.load()
     logs.configure(settings.log_format)
     failpoints.arm(settings.failpoint)
-    command(settings)
+    return settings

@@ -8,9 +8,10 @@ Rows are never merged by record id: ids are not event ids, and a trigger that ar
 read of its record announces something that this read may not show (rule 6).
 """
 
+import json
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
-from typing import Any, cast
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple, cast
 from urllib.parse import quote
 
 from sqlalchemy import (
@@ -18,10 +19,13 @@ from sqlalchemy import (
     CursorResult,
     Result,
     Select,
+    TextClause,
     delete,
     func,
     insert,
+    literal_column,
     select,
+    text,
     tuple_,
     update,
 )
@@ -53,21 +57,62 @@ LONGEST_REJECT = 2000  # characters kept of a rejected line
 _PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
 
 
-def store(session: Session, trigger: Trigger, now: datetime) -> int:
-    """Keep a trigger, due at once; its row id (T4)."""
-    row = InboxTrigger(
-        cause=TRIGGER,
-        kind=trigger.kind.value,
-        event=trigger.event.value if trigger.event else None,
-        record_id=trigger.record_id,
-        account_id=trigger.account_id,
-        case_id=trigger.case_id,
-        received_at=now,
-        due_at=now,
+class Arrival(NamedTuple):
+    """A trigger and when it came."""
+
+    trigger: Trigger
+    received_at: datetime
+
+
+def _store_statement(rows: str, field: str, instant: str) -> TextClause:
+    """One statement for all rows, which one JSON text holds.
+
+    Four times as quick as a statement with parameters for each row, and it tells their ids.
+    """
+    texts = ", ".join(field.format(n) for n in range(5))
+    instant = instant.format(field.format(5))
+    return text(
+        "INSERT INTO inbox_triggers (cause, kind,"  # noqa: S608 - made of constants
+        " event, record_id, account_id, case_id, received_at, due_at,"
+        " state, attempts, postponed, cascaded, held, allowed)"
+        f" SELECT '{TRIGGER}', {texts}, {instant}, {instant},"
+        f" '{State.WAITING}', 0, 0, false, false, false"
+        f" FROM {rows} RETURNING id, kind, record_id"
     )
-    session.add(row)
-    session.flush()
-    return row.id
+
+
+_STORE = {
+    "sqlite": _store_statement("json_each(:rows)", "json_extract(value, '$[{}]')", "{}"),
+    "postgresql": _store_statement(
+        "json_array_elements(CAST(:rows AS json)) AS arrived(value)",
+        "value->>{}",
+        "CAST({} AS timestamptz)",
+    ),
+}
+
+
+def store_all(session: Session, arrivals: Sequence[Arrival]) -> dict[int, Key]:
+    """Keep triggers, due at once; their records by row id (T4)."""
+    rows = [
+        (
+            trigger.kind,
+            trigger.event,
+            trigger.record_id,
+            trigger.account_id,
+            trigger.case_id,
+            received_at.astimezone(UTC).isoformat(timespec="microseconds"),
+        )
+        for trigger, received_at in arrivals
+    ]
+    statement = _STORE[session.get_bind().dialect.name]
+    stored = session.execute(statement, {"rows": json.dumps(rows)})
+    return {row_id: Key(Kind(kind), record_id) for row_id, kind, record_id in stored}
+
+
+def store(session: Session, trigger: Trigger, now: datetime) -> int:
+    """Keep one trigger; its row id."""
+    (row_id,) = store_all(session, [Arrival(trigger, now)])
+    return row_id
 
 
 def reject(session: Session, method: str, line: str, reason: str, now: datetime) -> None:
@@ -80,6 +125,15 @@ def reject(session: Session, method: str, line: str, reason: str, now: datetime)
     session.add(row)
     session.flush()
     session.execute(delete(Reject).where(Reject.id <= row.id - KEPT_REJECTS))
+
+
+def oldest_waiting(session: Session) -> datetime | None:
+    """When the oldest trigger that waits was received, or None."""
+    # The literal lets the partial index of waiting rows be used.
+    waiting = InboxTrigger.state == literal_column(f"'{State.WAITING}'")
+    return session.scalar(
+        select(InboxTrigger.received_at).where(waiting).order_by(InboxTrigger.received_at).limit(1)
+    )
 
 
 def is_due(session: Session, now: datetime) -> bool:

@@ -1,9 +1,9 @@
-"""Tables of the receiver: the inbox of triggers, the rejects, and what is on hold."""
+"""Tables of the receiver: inbox of triggers, rejects, what is on hold, who is alive."""
 
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import BigInteger, Double, Index, Integer, String, Text
+from sqlalchemy import BigInteger, Double, Index, Integer, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from external_crm.db import UtcDateTime
@@ -32,6 +32,12 @@ class InboxTrigger(Base):
     __table_args__ = (
         Index("ix_inbox_triggers_due", "state", "due_at", "id"),
         Index("ix_inbox_triggers_record", "kind", "record_id", "received_at"),
+        Index(
+            "ix_inbox_triggers_waiting",
+            "received_at",
+            sqlite_where=text("state = 'waiting'"),
+            postgresql_where=text("state = 'waiting'"),
+        ),
         {"sqlite_autoincrement": True},  # the audit trail names rows by id: none is used twice
     )
 
@@ -103,3 +109,14 @@ class CustomField(Base):
     tag: Mapped[str] = mapped_column(Text, primary_key=True)
     present: Mapped[bool]
     ticket: Mapped[int] = mapped_column(BigInteger)  # of the claim that saw the last change
+
+
+class Heartbeat(Base):
+    """A worker's last sign of life."""
+
+    __tablename__ = "receiver_heartbeats"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)  # host/slot
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    beat_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    restarts: Mapped[int] = mapped_column(default=0)  # by the supervisor, since it runs

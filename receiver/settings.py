@@ -4,13 +4,14 @@ Misconfigured(sentence)    names the variable and what to set; the command exits
 """
 
 import re
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-from receiver import failpoints
+from receiver import failpoints, tls_files
 
 PREFIX = "CRM_RECEIVER_"
 
@@ -31,10 +32,18 @@ class Settings(BaseSettings):
     secret: SecretStr = Field(
         SecretStr(""), description="Secret in the path of the trigger URLs, 16 characters or more."
     )
+    secret_old: SecretStr = Field(
+        SecretStr(""), description="Former secret, let in as well while you change the URLs."
+    )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8802, ge=0, le=65535, description="Port to listen on.")
     tls_cert: Path | None = Field(None, description="Certificate chain (PEM); none: plain http.")
     tls_key: Path | None = Field(None, description="Key (PEM) that belongs to the certificate.")
+    trusted_proxies: str = Field(
+        "",
+        description="Addresses or networks of the proxies that speak https for the receiver, "
+        "with commas between them; their X-Forwarded-For names the client in the log.",
+    )
     crm_api_url: str = Field("", description="Base URL of the 8x8 CRM API, https://...")
     crm_api_ca: Path | None = Field(None, description="CA file (PEM); default: the usual ones.")
     crm_api_timeout_s: float = Field(15.0, gt=0, description="Total deadline of one API call.")
@@ -84,7 +93,19 @@ class Settings(BaseSettings):
         description="Folder for records as JSON lines, instead of the External CRM's tables: the "
         "example of another CRM.",
     )
-    web_threads: int = Field(16, ge=1, le=256, description="Requests answered at the same time.")
+    wsgi_front: bool = Field(
+        True, description="Answer triggers in front of Flask: the same answers, quicker."
+    )
+    web_processes: int = Field(
+        1, ge=1, le=64, description="Web processes of `serve`; more than one on PostgreSQL only."
+    )
+    work_processes: int = Field(1, ge=1, le=64, description="Workers that `serve` runs.")
+    web_threads: int = Field(
+        64, ge=1, le=256, description="Requests that a web process answers at the same time."
+    )
+    web_connections: int = Field(
+        10_000, ge=1, description="Connections that a web process keeps open; more have to wait."
+    )
     log_format: Literal["console", "json"] = Field(
         "console", description="How events are written: console or json."
     )
@@ -98,6 +119,12 @@ class Settings(BaseSettings):
     def _is_failpoint(cls, text: str) -> str:
         failpoints.parse(text)
         return text
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The secret in use, then the old one if there is one."""
+        both = (self.secret.get_secret_value(), self.secret_old.get_secret_value())
+        return tuple(secret for secret in both if secret)
 
     @classmethod
     def load(cls) -> Self:
@@ -121,15 +148,53 @@ class Settings(BaseSettings):
                 f"{PREFIX}SECRET is not set. It is the part of the trigger URLs that nobody can "
                 'guess; make one with: python -c "import secrets; print(secrets.token_urlsafe(24))"'
             )
-        if not re.fullmatch(r"[A-Za-z0-9._-]{16,}", secret):
+        for name, given in (("SECRET", secret), ("SECRET_OLD", self.secret_old.get_secret_value())):
+            if given and not re.fullmatch(r"[A-Za-z0-9._-]{16,}", given):
+                raise Misconfigured(
+                    f"{PREFIX}{name} must have 16 or more characters: "
+                    "letters, digits and - _ . only."
+                )
+        if secret == self.secret_old.get_secret_value():
             raise Misconfigured(
-                f"{PREFIX}SECRET must have 16 or more characters: letters, digits and - _ . only."
+                f"{PREFIX}SECRET and {PREFIX}SECRET_OLD are the same: make a new {PREFIX}SECRET, "
+                f"or leave {PREFIX}SECRET_OLD out."
             )
+        if self.web_processes > 1 and self.database_url.startswith("sqlite"):
+            raise Misconfigured(
+                f"{PREFIX}WEB_PROCESSES is {self.web_processes}, but SQLite lets one process "
+                f"write at a time: set it to 1, or {PREFIX}DATABASE_URL to PostgreSQL."
+            )
+        self._check_transport()
+
+    def _check_transport(self) -> None:
+        """TLS of our own, or a proxy's, or loopback: nowhere does the secret pass in clear."""
         if (self.tls_cert is None) != (self.tls_key is None):
             missing = "TLS_KEY" if self.tls_key is None else "TLS_CERT"
             raise Misconfigured(f"{PREFIX}{missing} is not set: certificate and key go together.")
         for name, path in (("TLS_CERT", self.tls_cert), ("TLS_KEY", self.tls_key)):
             _check_file(name, path)
+        for proxy in self.trusted_proxies.split(",") if self.trusted_proxies else ():
+            try:
+                ip_network(proxy.strip())
+            except ValueError:
+                raise Misconfigured(
+                    f"{PREFIX}TRUSTED_PROXIES must be addresses or networks with commas between "
+                    f"them, like 127.0.0.1,10.0.0.0/8; {proxy.strip()!r} is none."
+                ) from None
+        if self.tls_cert is None and not self.trusted_proxies and not _is_loopback(self.host):
+            raise Misconfigured(
+                f"{PREFIX}HOST is {self.host}, where others could read the secret on its way: set "
+                f"{PREFIX}TLS_CERT and {PREFIX}TLS_KEY, or {PREFIX}TRUSTED_PROXIES to the proxy "
+                "that speaks https for the receiver."
+            )
+
+    def check_tls(self) -> None:
+        """Raise Misconfigured unless 8x8 could connect with certificate and key, if any."""
+        if self.tls_cert is None or self.tls_key is None:
+            return
+        problem = tls_files.problem(self.tls_cert, self.tls_key)
+        if problem is not None:
+            raise Misconfigured(f"{problem} Check {PREFIX}TLS_CERT and {PREFIX}TLS_KEY.")
 
     def check_work(self) -> None:
         """Raise Misconfigured unless everything that reading the CRM API needs is set."""
@@ -148,6 +213,13 @@ class Settings(BaseSettings):
                 f"Manager, Integration > CRM API, or {PREFIX}API_KEY."
             )
         _check_file("CRM_API_CA", self.crm_api_ca)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _check_file(name: str, path: Path | None) -> None:

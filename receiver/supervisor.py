@@ -1,7 +1,9 @@
-"""`crm-receiver serve`: the web process and the worker as one process group.
+"""`crm-receiver serve`: web process and workers as one process group.
 
-In: the environment, which both read themselves. Out: an exit code. One ends, all end; killed
-here, even with SIGKILL, both children end by the kernel's hand.
+In: settings; the children read them again from the environment. Out: an exit code, after a
+signal. A child that ends is started again, after a longer wait each time. The port is held from
+before the first child until the end, so that nobody takes it while the web process is away.
+Killed here, even with SIGKILL: the children's lifelines close and they end at once.
 """
 
 import os
@@ -10,61 +12,126 @@ import subprocess
 import sys
 import threading
 import time
-from types import FrameType
+from collections.abc import Sequence
+from queue import Empty, SimpleQueue
 
-import click
+import structlog
 
-from receiver.web import die_with_parent
+from receiver.port import reserve
+from receiver.settings import PREFIX, Settings
+
+log = structlog.get_logger()
 
 GRACE_S = 35.0  # longer than the web process takes to answer what is in flight
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 15.0
+SETTLED_S = 60.0  # who ran for so long begins again with the shortest wait
 
 
-def serve() -> int:
-    """Run both until one ends or a signal comes; the exit code to end with."""
-    asked = threading.Event()
-    ended = threading.Event()
-
-    def ask(_number: int, _frame: FrameType | None) -> None:
-        asked.set()
-        ended.set()
-
+def serve(settings: Settings) -> int:
+    """Run until SIGTERM or Ctrl-C; the exit code to end with. Raises Misconfigured."""
+    happened: SimpleQueue[str] = SimpleQueue()  # its put may be called in a signal handler
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, ask)
-    children = {name: _start(name) for name in ("web", "work")}
-    for child in children.values():
-        threading.Thread(target=_wait_and_tell, args=(child, ended), daemon=True).start()
-    ended.wait()
-    first = next((n for n, c in children.items() if c.poll() is not None), None)
-    _stop(children)
-    if asked.is_set() or first is None:
-        return 0
-    code = children[first].returncode
-    if code != 2:  # with 2 it has said itself what is wrong
-        click.echo(f"The {first} process ended by itself ({code}); its log says why.", err=True)
-    return 2 if code == 2 else 1
+        signal.signal(number, lambda *_: happened.put("asked to end"))
+    with reserve(settings.host, settings.port) as reserved:
+        environment = os.environ | {f"{PREFIX}PORT": str(reserved.getsockname()[1])}
+        children = [
+            Child("web", ["web", "--supervised"], environment, happened),
+            *(
+                Child(f"work-{n}", ["work", "--supervised"], environment, happened)
+                for n in range(1, settings.work_processes + 1)
+            ),
+        ]
+        _run(children, happened)
+        _stop(children)
+    return 0
 
 
-def _wait_and_tell(child: "subprocess.Popen[bytes]", ended: threading.Event) -> None:
-    child.wait()
-    ended.set()
+class Child:
+    """One process that is to run: running, or due to be started again."""
+
+    def __init__(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        environment: dict[str, str],
+        happened: "SimpleQueue[str]",
+    ) -> None:
+        self.name = name
+        self.process: subprocess.Popen[bytes] | None = None
+        self.start_at = 0.0  # monotonic
+        self._arguments = arguments
+        self._environment = environment
+        self._happened = happened
+        self._started_at = 0.0
+        self._failures = 0  # in a row
+        self._restarts = -1  # the first start is none
+
+    def tend(self, now: float) -> None:
+        """Start it if it is due; notice that it ended."""
+        if self.process is not None and self.process.poll() is not None:
+            self._note_end(self.process.returncode, now)
+        if self.process is None and now >= self.start_at:
+            self._start(now)
+
+    def _start(self, now: float) -> None:
+        self._restarts += 1
+        self._started_at = now
+        place = ["--slot", self.name, "--restarts", str(self._restarts)]
+        self.process = subprocess.Popen(  # noqa: S603 - our own module
+            [sys.executable, "-m", "receiver", *self._arguments, *place],
+            stdin=subprocess.PIPE,  # its lifeline: closes when this process ends
+            env=self._environment,
+        )
+        threading.Thread(target=self._wait, args=(self.process,), daemon=True).start()
+
+    def _wait(self, process: "subprocess.Popen[bytes]") -> None:
+        process.wait()
+        self._happened.put(self.name)
+
+    def _note_end(self, code: int, now: float) -> None:
+        self.close()
+        settled = now - self._started_at >= SETTLED_S
+        self._failures = 1 if settled else self._failures + 1
+        wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(self._failures - 1, 10))
+        self.start_at = now + wait_s
+        log.error("process ended", process=self.name, code=code, starts_again_in_s=wait_s)
+
+    def close(self) -> None:
+        """Forget a process that ended."""
+        if self.process is not None and self.process.stdin is not None:
+            self.process.stdin.close()
+        self.process = None
 
 
-def _start(command: str) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(  # noqa: S603 - our own module
-        [sys.executable, "-m", "receiver", command],
-        preexec_fn=die_with_parent,  # noqa: PLW1509 - no thread has been started yet
-        env=os.environ,
-    )
-
-
-def _stop(children: "dict[str, subprocess.Popen[bytes]]") -> None:
-    for child in children.values():
-        if child.poll() is None:
-            child.send_signal(signal.SIGTERM)
-    deadline = time.monotonic() + GRACE_S
-    for child in children.values():
+def _run(children: Sequence[Child], happened: "SimpleQueue[str]") -> None:
+    """Keep the children running until a signal comes."""
+    while True:
+        now = time.monotonic()
+        for child in children:
+            child.tend(now)
+        due = [child.start_at for child in children if child.process is None]
         try:
-            child.wait(max(0.0, deadline - time.monotonic()))
+            event = happened.get(timeout=max(0.0, min(due) - now) if due else None)
+        except Empty:
+            continue
+        if event == "asked to end":
+            return
+
+
+def _stop(children: Sequence[Child]) -> None:
+    """Ask all to end, and make those end that do not."""
+    running = [child for child in children if child.process is not None]
+    deadline = time.monotonic() + GRACE_S
+    for child in running:
+        if child.process is not None:
+            child.process.terminate()
+    for child in running:
+        if child.process is None:
+            continue
+        try:
+            child.process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
+            log.error("process killed", process=child.name, reason="It did not end in time.")
+            child.process.kill()
+            child.process.wait()
+        child.close()

@@ -1,122 +1,87 @@
-"""The web process: granian in front of the Flask application.
+"""The web process: granian in front of the application.
 
 In: settings. Out: a listening port, until a signal. Killed here: requests that were not answered
 are called again by 8x8.
-
-granian shares its port (SO_REUSEPORT), so a second receiver on the same port would start without
-a word and take half the triggers; the port is therefore reserved first and held.
 """
 
-import ctypes
 import functools
-import os
-import signal
-import socket
-import ssl
-import threading
+import resource
 from collections.abc import Callable
-from pathlib import Path
+from contextlib import nullcontext
 from typing import Any
 
-import click
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
+from granian.utils.proxies import wrap_wsgi_with_proxy_headers
 
-from receiver import failpoints, logs
+from receiver import failpoints, lifeline, logs
 from receiver.app import create_app, open_engine
-from receiver.settings import Misconfigured, Settings
+from receiver.port import announce, reserve
+from receiver.settings import Settings
+
+PATIENCE_S = 2.0  # 8x8 calls again sooner than a crowd of waiting requests dissolves
+_OWN_FILES = 256  # descriptors that are no client's: databases, libraries, standard streams
 
 
-def run(settings: Settings) -> None:
-    """Serve the trigger URLs until SIGTERM or Ctrl-C. Raises Misconfigured, DatabaseUnusable."""
+def run(settings: Settings, port_is_held: bool = False) -> None:
+    """Serve the trigger URLs until SIGTERM or Ctrl-C. Raises Misconfigured, DatabaseUnusable.
+
+    port_is_held: the supervisor holds the port for as long as it runs.
+    """
     settings.check_web()
-    _check_tls(settings.tls_cert, settings.tls_key)
+    settings.check_tls()
     open_engine(settings).dispose()  # its sentence, instead of a crash in the child
-    reserved = reserve(settings.host, settings.port)
-    port = int(reserved.getsockname()[1])
-    scheme = "https" if settings.tls_cert else "http"
-    announce(settings.host, port, f"Receiver listens on {scheme}://{settings.host}:{port}.")
+    with nullcontext() if port_is_held else reserve(settings.host, settings.port) as reserved:
+        port = int(reserved.getsockname()[1]) if reserved else settings.port
+        scheme = "https" if settings.tls_cert else "http"
+        announce(settings.host, port, f"Receiver listens on {scheme}://{settings.host}:{port}.")
+        serve_wsgi(settings, port, functools.partial(_load, settings))
+
+
+def serve_wsgi(settings: Settings, port: int, load: Callable[[], Callable[..., Any]]) -> None:
+    """Run granian as the receiver runs it; `load` makes the application in granian's child."""
     Granian(
         "receiver",
         address=settings.host,
         port=port,
         interface=Interfaces.WSGI,
         http=HTTPModes.http1,  # while it guesses the version, granian waits for ever
-        workers=1,
+        workers=settings.web_processes,
         blocking_threads=settings.web_threads,
-        backpressure=settings.web_threads * 8,
+        # Counts connections, not requests: silent ones hold a place until they time out.
+        backpressure=_let_in(settings.web_connections),
         http1_settings=HTTP1Settings(header_read_timeout=10_000),
         websockets=False,
         ssl_cert=settings.tls_cert,
         ssl_key=settings.tls_key,
         ssl_protocol_min=SSLProtocols.tls12,
+        respawn_failed_workers=True,
         workers_kill_timeout=30,
         log_level=LogLevels.error,
         log_access=False,  # the path holds the secret
-    ).serve(target_loader=functools.partial(_load, settings), wrap_loader=False)
+    ).serve(target_loader=load, wrap_loader=False)
 
 
-def reserve(host: str, port: int) -> socket.socket:
-    """A bound socket that keeps others off the port; keep it open. Raises Misconfigured."""
-    reserved = socket.socket()
-    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        reserved.bind((host, port))
-    except OSError as error:
-        reserved.close()
-        raise Misconfigured(
-            f"Port {port} on {host} cannot be used: {error.strerror}. "
-            "End what listens there, or set CRM_RECEIVER_PORT."
-        ) from None
-    # Only now may granian join: with the option set before, a second receiver could, too.
-    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    return reserved
-
-
-def announce(host: str, port: int, sentence: str) -> None:
-    """Print a sentence once somebody really listens; gives up silently after a minute."""
-
-    def probe() -> None:
-        for _ in range(600):
-            with socket.socket() as attempt:
-                attempt.settimeout(1)
-                if attempt.connect_ex((host, port)) == 0:
-                    click.echo(sentence)
-                    return
-            threading.Event().wait(0.1)
-
-    threading.Thread(target=probe, daemon=True).start()
-
-
-def die_with_parent() -> None:
-    """Ask the kernel (Linux) for SIGTERM when the parent dies, even of SIGKILL."""
-    parent = os.getppid()
-    try:
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
-    except (OSError, AttributeError):
-        return  # another system: there the supervisor's own signals must do
-    if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGTERM)
+def _let_in(connections: int) -> int:
+    """How many connections can be open at once, with the descriptors that the system grants."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _OWN_FILES
+    granted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < granted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (granted, hard))
+    return max(1, granted - _OWN_FILES)
 
 
 def _load(settings: Settings) -> Callable[..., Any]:
     """In granian's child: an engine, pools and locks of its own."""
-    die_with_parent()
+    lifeline.tie_to_parent_process()
     logs.configure(settings.log_format)
     failpoints.arm(settings.failpoint)
-    return create_app(settings, open_engine(settings))
-
-
-def _check_tls(cert: Path | None, key: Path | None) -> None:
-    if cert is None:
-        return
-    try:
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(cert, key)
-    except (ssl.SSLError, OSError) as error:
-        reason = getattr(error, "reason", None) or error
-        raise Misconfigured(
-            f"Certificate {cert} and key {key} cannot be used: {reason}. "
-            "Check CRM_RECEIVER_TLS_CERT and CRM_RECEIVER_TLS_KEY."
-        ) from None
+    app = create_app(settings, open_engine(settings, PATIENCE_S))
+    if not settings.trusted_proxies:
+        return app
+    proxies = [proxy.strip() for proxy in settings.trusted_proxies.split(",")]
+    wrapped: Callable[..., Any] = wrap_wsgi_with_proxy_headers(app, proxies)
+    return wrapped

@@ -6,10 +6,11 @@ In: settings. Out: triggers brought to rows. Killed here: leases run out, steps 
 import random
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from typing import TypeVar
 
 import click
 import structlog
@@ -21,6 +22,7 @@ from external_crm.db import first_line, session_factory
 from external_crm.json_lines import JsonLinesSink
 from external_crm.rows import Policy
 from external_crm.sink import Sink
+from receiver import heartbeat
 from receiver.app import open_engine
 from receiver.backoff import SCHEDULES, delay_s
 from receiver.clock import SystemClock
@@ -34,10 +36,21 @@ from receiver.worker import Worker
 
 log = structlog.get_logger()
 
+A = TypeVar("A")
+B = TypeVar("B")
 
-def run(settings: Settings, until_idle: bool = False) -> None:
+
+class Stopping(Exception):
+    """The worker was asked to end in the midst of a batch, whose rows it gives back."""
+
+
+def run(
+    settings: Settings, slot: str | None = None, restarts: int = 0, *, until_idle: bool = False
+) -> None:
     """Work until SIGTERM or Ctrl-C, or until nothing is due. Raises Misconfigured,
     DatabaseUnusable.
+
+    slot, restarts: what the supervisor calls this worker, and how often it started it anew.
     """
     settings.check_work()
     engine = open_engine(settings)
@@ -47,7 +60,10 @@ def run(settings: Settings, until_idle: bool = False) -> None:
     transport = RequestsTransport(
         settings.crm_api_timeout_s, settings.crm_api_ca, settings.crm_api_max_mb * 1_000_000
     )
-    with ThreadPoolExecutor(settings.fetch_threads, "fetch") as pool:
+    life = heartbeat.beating(
+        session_factory(engine), SystemClock(), heartbeat.own_name(slot), restarts
+    )
+    with life, ThreadPoolExecutor(settings.fetch_threads, "fetch") as pool:
         schedule = SCHEDULES[settings.schedule]
         rng = random.Random()  # noqa: S311 - jitter, not a secret
         options = WorkerOptions(
@@ -60,15 +76,18 @@ def run(settings: Settings, until_idle: bool = False) -> None:
             # Where answers may be old, a not-found may be, too.
             policy=Policy(recheck_after_s=max(schedule.recheck_after_s, settings.settle_after_s)),
         )
-        heartbeat = partial(_heartbeat, schedule.lease_s / 3)
+        extending = partial(_extending, schedule.lease_s / 3)
+        fetching = partial(_map_until, stop, pool)
         source, sink = make_source(settings, transport), make_sink(settings, engine)
-        worker = Worker(engine, source, SystemClock(), rng, options, pool.map, heartbeat, sink)
+        worker = Worker(engine, source, SystemClock(), rng, options, fetching, extending, sink)
         click.echo(f"Worker reads records from {settings.crm_api_url}.")
         failures = 0
         while not stop.is_set():
             try:
                 busy = worker.run_once()
                 failures = 0
+            except Stopping:
+                break
             except SQLAlchemyError as error:
                 failures += 1
                 reason = first_line(error)
@@ -106,8 +125,21 @@ def make_sink(settings: Settings, engine: Engine) -> Sink | None:
     return JsonLinesSink(settings.json_lines, draw_committed)
 
 
+def _map_until(
+    stop: threading.Event, pool: ThreadPoolExecutor, read: Callable[[A], B], what: Iterable[A]
+) -> Iterable[B]:
+    """Fetch in threads; raises Stopping once `stop` is set, after the calls that are under way."""
+
+    def unless_stopped(one: A) -> B:
+        if stop.is_set():
+            raise Stopping("The worker was stopped before it had read the record.")
+        return read(one)
+
+    return pool.map(unless_stopped, what)
+
+
 @contextmanager
-def _heartbeat(every_s: float, extend: Callable[[], None]) -> Iterator[None]:
+def _extending(every_s: float, extend: Callable[[], None]) -> Iterator[None]:
     """Extend a lease every so often while a batch is on the network."""
     done = threading.Event()
 
@@ -118,7 +150,7 @@ def _heartbeat(every_s: float, extend: Callable[[], None]) -> Iterator[None]:
             except SQLAlchemyError:
                 log.warning("lease not extended", reason="The database does not answer.")
 
-    thread = threading.Thread(target=beat, name="heartbeat")
+    thread = threading.Thread(target=beat, name="lease")
     thread.start()
     try:
         yield

@@ -78,7 +78,7 @@ def empty(engine: Engine) -> None:
         connection.execute(
             text(
                 "TRUNCATE customers, cases, followups, tasks, sync_state, audit_entries, "
-                "inbox_triggers, inbox_rejects, receiver_holds, "
-                "receiver_api_use, receiver_custom_fields RESTART IDENTITY"
+                "inbox_triggers, inbox_rejects, receiver_holds, receiver_api_use, "
+                "receiver_custom_fields, receiver_heartbeats RESTART IDENTITY"
             )
         )

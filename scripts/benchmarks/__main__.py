@@ -1,7 +1,7 @@
 """One benchmark by its name: progress to stderr, a table and a line of JSON to stdout.
 
-In: a name, --quick, --write. Out: exit code 0, or 1 where a gate is missed. Killed here: a
-temporary folder may be left.
+In: a name, --quick, --write. Out: exit code 0, 1 where a gate is missed, 2 where something is not
+installed. Killed here: a temporary folder may be left.
 """
 
 import json
@@ -9,9 +9,10 @@ import sys
 
 import click
 
-from scripts.benchmarks import api, fixture, report
+from scripts.benchmarks import api, fixture, ingest, report
+from scripts.benchmarks.wrk import NoWrk
 
-BENCHMARKS = {"api": api.run, "fixture": fixture.run}
+BENCHMARKS = {"api": api.run, "fixture": fixture.run, "ingest": ingest.run}
 
 
 @click.command()
@@ -20,7 +21,11 @@ BENCHMARKS = {"api": api.run, "fixture": fixture.run}
 @click.option("--write", is_flag=True, help="Write the table under scripts/benchmarks/reports/.")
 def main(name: str, quick: bool, write: bool) -> None:
     """Run one benchmark."""
-    result = BENCHMARKS[name](quick)
+    try:
+        result = BENCHMARKS[name](quick)
+    except NoWrk as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
     table = report.markdown(result)
     print(table)
     if write:

@@ -23,6 +23,7 @@ class Result:
     figures: dict[str, float | None] = field(default_factory=dict)  # the last line's
     missed: list[str] = field(default_factory=list)  # gates, each in a sentence
     notes: list[str] = field(default_factory=list)
+    bars: list[tuple[str, float]] = field(default_factory=list)  # the chart's, longest is widest
 
 
 def markdown(result: Result) -> str:
@@ -38,8 +39,22 @@ def markdown(result: Result) -> str:
         *(f"| {' | '.join(row)} |" for row in result.rows),
         "",
         *result.notes,
+        *_chart(result.bars),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _chart(bars: list[tuple[str, float]]) -> list[str]:
+    """Bars of text, which show where the report is read and differ line by line."""
+    if not bars:
+        return []
+    name_width = max(len(name) for name, _ in bars)
+    most = max(value for _, value in bars) or 1.0
+    lines = [
+        f"{name:<{name_width}}  {'█' * max(1, round(value / most * 50))} {value:,.0f}"
+        for name, value in bars
+    ]
+    return ["", "```", *lines, "```"]
 
 
 def write(result: Result, table: str) -> Path:

@@ -102,7 +102,7 @@ def test_a_key_that_does_not_fit_its_certificate_is_a_sentence(
     other.private_key_pem.write_to_path(tmp_path / "key")
     done = run(database, "web", TLS_CERT=str(tmp_path / "cert"), TLS_KEY=str(tmp_path / "key"))
     assert done.exit_code == 2
-    assert "cannot be used: KEY_VALUES_MISMATCH." in done.stderr
+    assert "cannot be used: the key belongs to another certificate." in done.stderr
 
 
 @pytest.mark.parametrize("command", ["web", "serve"])

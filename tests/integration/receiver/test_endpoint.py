@@ -4,10 +4,13 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import structlog
 from flask import Flask
 from flask.testing import FlaskClient
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import Engine, event, select
 
 from external_crm.db import read_session
@@ -17,12 +20,19 @@ from receiver.models import InboxTrigger, Reject
 from receiver.settings import Settings
 
 SECRET = "a-secret-of-24-characters"
-SETTINGS = Settings(secret=SECRET)
+OLD_SECRET = "the-secret-of-last-year"
+SETTINGS = Settings(secret=SECRET, secret_old=OLD_SECRET)
+
+
+@pytest.fixture(params=["front", "flask"])
+def settings(request: pytest.FixtureRequest) -> Settings:
+    """All of this holds in front of Flask and in Flask's own view."""
+    return SETTINGS.model_copy(update={"wsgi_front": request.param == "front"})
 
 
 @pytest.fixture
-def app(engine: Engine) -> Flask:
-    return create_app(SETTINGS, engine)
+def app(settings: Settings, engine: Engine) -> Flask:
+    return create_app(settings, engine)
 
 
 def rows(engine: Engine) -> list[InboxTrigger]:
@@ -101,6 +111,52 @@ def test_a_wrong_secret_finds_nothing_and_leaves_nothing(
     assert rejects(engine) == []
 
 
+def test_the_old_secret_is_let_in_beside_the_new(client: FlaskClient, engine: Engine) -> None:
+    for secret in (SECRET, OLD_SECRET):
+        assert client.get(f"/8x8/{secret}?AccountID=1").status_code == 200
+    assert len(rows(engine)) == 2
+    assert client.get(f"/8x8/{OLD_SECRET}?x=/8x8/{SECRET}").status_code == 400
+    (kept,) = rejects(engine)
+    assert kept.line == "?x=/8x8/SECRET"
+
+
+def test_many_wrong_secrets_cost_no_row_and_hardly_a_line(
+    client: FlaskClient, engine: Engine, capfd: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure("console")
+    for number in range(500):
+        assert client.get(f"/8x8/guess-{number}?AccountID=1").status_code == 404
+    structlog.reset_defaults()
+    assert capfd.readouterr().err.count("wrong secret") <= 2
+    assert rows(engine) + rejects(engine) == []
+
+
+def test_what_is_too_large_is_refused_with_a_sentence(client: FlaskClient, engine: Engine) -> None:
+    url = f"/8x8/{SECRET}/case/edit?AccountID=1"
+    long = client.get(f"{url}&pad={'x' * 9000}")
+    assert (long.status_code, "8,192 bytes" in long.text) == (414, True)
+    large = client.post(url, data=b"x" * 70_000)
+    assert (large.status_code, "65,536 bytes" in large.text) == (413, True)
+    assert rows(engine) == []
+    assert client.post(url, data=b"x" * 60_000).status_code == 200
+
+
+@given(
+    path=st.text("/8x.SECRTcaseditv%é ", max_size=30), query=st.text("AcountID=&19", max_size=20)
+)
+@hypothesis.settings(
+    max_examples=300, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
+)
+def test_front_and_flask_answer_alike(sqlite: Engine, path: str, query: str) -> None:
+    answers = []
+    for front in (True, False):
+        app = create_app(SETTINGS.model_copy(update={"wsgi_front": front}), sqlite)
+        for start in ("/8x8/", f"/8x8/{SECRET}"):
+            got = app.test_client().get(f"{start}{path}?{query}")
+            answers.append((got.status_code, got.text, got.content_type))
+    assert answers[:2] == answers[2:]
+
+
 @pytest.mark.parametrize("box", ["", "/case/edit"])
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "TRACE"])
 def test_other_methods_are_not_allowed(
@@ -143,18 +199,20 @@ def locked(sqlite: Engine) -> Iterator[Engine]:
     other.close()
 
 
-def test_a_store_that_cannot_be_written_is_503_with_retry_after(locked: Engine) -> None:
-    client = create_app(SETTINGS, locked).test_client()
+def test_a_store_that_cannot_be_written_is_503_with_retry_after(
+    settings: Settings, locked: Engine
+) -> None:
+    client = create_app(settings, locked).test_client()
     response = client.get(f"/8x8/{SECRET}?AccountID=1")
     assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
     assert "Call again" in response.text
 
 
 def test_a_deleted_database_is_503_and_the_one_put_back_is_used(
-    sqlite: Engine, tmp_path: Path
+    settings: Settings, sqlite: Engine, tmp_path: Path
 ) -> None:
     """SQLite itself would go on writing into the deleted file, and the 200 would be a lie."""
-    client = create_app(SETTINGS, sqlite).test_client()
+    client = create_app(settings, sqlite).test_client()
     path, away = tmp_path / "external_crm.db", tmp_path / "away"
     assert client.get(f"/8x8/{SECRET}?AccountID=1").status_code == 200
     path.rename(away)
@@ -168,9 +226,9 @@ def test_a_deleted_database_is_503_and_the_one_put_back_is_used(
 
 
 def test_a_database_that_was_replaced_is_noticed(
-    sqlite: Engine, sqlite_template: Path, tmp_path: Path
+    settings: Settings, sqlite: Engine, sqlite_template: Path, tmp_path: Path
 ) -> None:
-    client = create_app(SETTINGS, sqlite).test_client()
+    client = create_app(settings, sqlite).test_client()
     assert client.get(f"/8x8/{SECRET}?AccountID=1").status_code == 200
     for suffix in ("", "-wal", "-shm"):
         (tmp_path / f"external_crm.db{suffix}").unlink(missing_ok=True)
@@ -197,7 +255,7 @@ def test_a_failure_of_our_own_is_a_sentence_and_its_trace_holds_no_secret(
     monkeypatch: pytest.MonkeyPatch,
     log_format: str,
 ) -> None:
-    monkeypatch.setattr("receiver.endpoint.parse", lambda *_: {}["no such key"])
+    monkeypatch.setattr("receiver.ingest.parse", lambda *_: {}["no such key"])
     logs.configure(log_format)
     try:
         response = client.get(f"/8x8/{SECRET}?AccountID=1")

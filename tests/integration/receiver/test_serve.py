@@ -1,0 +1,158 @@
+"""`crm-receiver serve` with real processes: what is killed comes again, or goes with the rest."""
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from tests.served_receiver import Serving, children, every_customer
+
+Serve = Callable[..., Serving]
+
+
+@pytest.fixture
+def serve(sqlite: Engine) -> Iterator[Serve]:
+    """Starts `serve` on a migrated SQLite file."""
+    with ExitStack() as stack:
+
+        def start(**settings: str) -> Serving:
+            serving = Serving(str(sqlite.url), **settings)
+            stack.callback(serving.close)
+            return serving
+
+        yield start
+
+
+def started(serving: Serving) -> Serving:
+    serving.says("Receiver listens", "Worker reads")
+    return serving
+
+
+def test_with_the_supervisor_everything_ends_even_by_sigkill(serve: Serve) -> None:
+    serving = started(serve())
+    assert serving.trigger("1") == 200
+    serving.process.kill()
+    serving.is_silent_for_good()  # web, granian's own child and worker held its output open
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", serving.port)) != 0
+
+
+def test_started_again_it_goes_on(serve: Serve, sqlite: Engine) -> None:
+    first = started(serve())
+    assert first.trigger("10000001") == 200  # the CRM API is away: it stays in the inbox
+    first.process.kill()
+    first.is_silent_for_good()
+    with every_customer() as api:
+        again = started(serve(CRM_API_URL=api, PORT=str(first.port)))
+        again.says("applied")
+        again.close()
+    assert customers(sqlite) == ["10000001"]
+
+
+def test_a_killed_worker_is_started_again_and_readyz_says_so(serve: Serve) -> None:
+    serving = started(serve())
+    os.kill(serving.child("work"), signal.SIGKILL)
+    serving.says("process ended")
+    serving.says("Worker reads")
+    assert serving.trigger("1") == 200
+    status, body = serving.get("/readyz")
+    (worker,) = json.loads(body)["workers"]
+    assert (status, worker["alive"]) == (200, True)
+    assert worker["restarts"] == 1
+
+
+@pytest.mark.parametrize("whose", ["the web process", "granian's own child"])
+def test_a_killed_web_process_is_started_again(serve: Serve, whose: str) -> None:
+    serving = started(serve())
+    web = serving.child("web")
+    os.kill(web if whose == "the web process" else children(web)[0], signal.SIGKILL)
+    if whose == "the web process":
+        serving.says("process ended")
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", serving.port))  # nobody takes the port meanwhile
+        serving.says("Receiver listens")
+    while True:  # granian starts its own child anew without a word
+        try:
+            assert serving.trigger("1") == 200
+            return
+        except OSError:
+            assert serving.process.poll() is None
+
+
+def test_a_worker_killed_again_and_again_applies_everything_in_the_end(
+    serve: Serve, sqlite: Engine
+) -> None:
+    numbers = [str(10_000_000 + n) for n in range(60)]
+    with every_customer() as api:
+        serving = started(serve(CRM_API_URL=api, BATCH_SIZE="5"))
+        for number in numbers:
+            assert serving.trigger(number) == 200
+            if number.endswith("9"):
+                os.kill(serving.child("work"), signal.SIGKILL)
+                serving.says("Worker reads")
+        while customers(sqlite) != numbers:
+            serving.says("applied")
+        serving.close()
+
+
+def test_sigterm_gives_leases_back(serve: Serve, sqlite: Engine) -> None:
+    """A worker that waits for a slow CRM API is asked to end: its rows wait for no lease."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        settings = {"CRM_API_TIMEOUT_S": "1", "FETCH_THREADS": "1", "SCHEDULE": "standard"}
+        serving = started(serve(CRM_API_URL=url, **settings))
+        for account in ("1", "2", "3"):
+            assert serving.trigger(account) == 200
+        silent.accept()[0].close()
+        serving.says("claimed")
+        serving.close()
+    with closing(sqlite3.connect(str(sqlite.url.database))) as connection:
+        held = connection.execute("SELECT count(*) FROM inbox_triggers WHERE ticket IS NOT NULL")
+        assert held.fetchone() == (0,)
+
+
+def test_silent_and_dripping_connections_keep_nobody_out(serve: Serve) -> None:
+    serving = started(serve(WEB_THREADS="1"))
+    with ExitStack() as open_ones:
+        slow = [
+            open_ones.enter_context(socket.create_connection(("127.0.0.1", serving.port)))
+            for _ in range(400)
+        ]
+        for connection in slow[::2]:
+            connection.sendall(b"G")
+        assert serving.trigger("1") == 200
+
+
+def test_posts_whose_body_never_comes_keep_nobody_out(serve: Serve) -> None:
+    serving = started(serve(WEB_THREADS="2"))
+    with ExitStack() as open_ones:
+        for path in [f"/8x8/wrong?AccountID={n}" for n in range(20)] + ["/nowhere"] * 20:
+            slow = open_ones.enter_context(socket.create_connection(("127.0.0.1", serving.port)))
+            slow.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n".encode())
+        assert serving.trigger("1") == 200
+
+
+def test_a_trusted_proxy_names_the_client(serve: Serve) -> None:
+    serving = started(serve(TRUSTED_PROXIES="127.0.0.1"))
+    with socket.create_connection(("127.0.0.1", serving.port)) as proxy:
+        proxy.sendall(
+            b"GET /8x8/wrong HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 203.0.113.9\r\n"
+            b"Connection: close\r\n\r\n"
+        )
+        assert b" 404 " in proxy.recv(1000)
+    serving.says("203.0.113.9")
+
+
+def customers(engine: Engine) -> list[str]:
+    """Which customers are outside, in order."""
+    path = Path(str(engine.url.database))
+    with closing(sqlite3.connect(path)) as connection:
+        found = connection.execute("SELECT account_id FROM customers ORDER BY account_id")
+        return [number for (number,) in found]
