@@ -53,7 +53,9 @@ class SavedMeanwhile(Exception):
 
     def __init__(self, latest: RecordVersion, differences: Sequence[Difference]) -> None:
         super().__init__(f"The record was saved by {latest.actor} meanwhile.")
-        self.latest = latest
+        # Not the row itself: the rollback that follows empties it.
+        self.version, self.actor = latest.version, latest.actor
+        self.saved_at = latest.changed_at
         self.differences = differences
 
 

@@ -157,10 +157,10 @@ def _merged(sheet: _Sheet, meanwhile: SavedMeanwhile) -> Page:
             field.data = difference.saved
         else:
             field.errors = [
-                f"{meanwhile.latest.actor} has saved “{difference.saved}” meanwhile. "
+                f"{meanwhile.actor} has saved “{difference.saved}” meanwhile. "
                 "What you typed stands here; Save puts it in its place."
             ]
-    latest = str(meanwhile.latest.version)
+    latest = str(meanwhile.version)
     again = _Sheet(sheet.screen, sheet.custom, sheet.agents, sheet.form, sheet.record_id, latest)
     return again.page(meanwhile=meanwhile)
 

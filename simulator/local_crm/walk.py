@@ -86,8 +86,9 @@ def read(
     )
     with closing(candidates):
         found, last, more, tired = _take(candidates)
-    if start.place is not None and not more and (start.backwards or not found):
-        # Nothing is left after the place, or not a whole page before it.
+    goes_on = places is None and bool(conditions)  # from a page that ended at LOOK_AT, perhaps
+    nothing_left = not found and not goes_on
+    if start.place is not None and not more and (start.backwards or nothing_left):
         return read(session, kind, conditions, order, Start(None, not start.backwards))
     ahead = found[-1] if more and not tired else last if tired else None
     behind = None if start.place is None else found[0] if found else start.place
