@@ -9,9 +9,9 @@ import sys
 
 import click
 
-from scripts.benchmarks import api, report
+from scripts.benchmarks import api, pages, report
 
-BENCHMARKS = {"api": api.run}
+BENCHMARKS = {"api": api.run, "pages": pages.run}
 
 
 @click.command()

@@ -37,7 +37,7 @@ def children_of(session: Session, screen: Screen, record_id: str) -> list[Childr
     for kind in screen.children:
         rows = walk.newest(kind, screen.number, record_id)
         shown = session.scalars(rows.limit(SHOWN_AT_MOST)).all()
-        found.append(Children(OF_KIND[kind], shown, walk.count_to(session, rows)))
+        found.append(Children(OF_KIND[kind], shown, walk.count_to_most(session, rows)))
     return found
 
 

@@ -104,9 +104,9 @@ def newest(kind: Kind, column: str, value: str) -> Select[Any]:
     return of_value.order_by(_position(kind).desc())
 
 
-def count_to(session: Session, rows: Select[Any], most: int = MOST_COUNTED) -> int:
-    """How many rows there are, or `most` + 1 if they are more."""
-    some = rows.order_by(None).limit(most + 1).subquery()
+def count_to_most(session: Session, rows: Select[Any]) -> int:
+    """How many rows there are, or MOST_COUNTED + 1 if they are more."""
+    some = rows.order_by(None).limit(MOST_COUNTED + 1).subquery()
     return session.scalar(select(func.count()).select_from(some)) or 0
 
 
@@ -229,7 +229,7 @@ def _count(session: Session, kind: Kind, conditions: Sequence[Condition]) -> int
     clauses = [clause for condition in conditions for clause in condition.clauses]
     if len(clauses) > 1:
         return None
-    return count_to(session, _rows(kind, _position(kind)).where(*clauses))
+    return count_to_most(session, _rows(kind, _position(kind)).where(*clauses))
 
 
 def _records(session: Session, kind: Kind, places: Sequence[Place]) -> list[Record]:

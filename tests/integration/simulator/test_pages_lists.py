@@ -277,4 +277,4 @@ def test_a_long_list_is_counted_no_further_than_needed(
 ) -> None:
     monkeypatch.setattr(walk, "MOST_COUNTED", 100)
     fill(services, 101)
-    assert "Customers 101" not in browser.get("/agent/customers").text
+    assert "Customers more than 100 New" in browser.get("/agent/customers").text
