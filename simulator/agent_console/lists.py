@@ -5,7 +5,7 @@ In: an agent's request. Out: a page; nothing is changed.
 
 from flask import render_template, request
 
-from simulator.agent_console import reads
+from simulator.agent_console import cells, reads
 from simulator.agent_console.asked import Asked
 from simulator.agent_console.screens import LEADS_TO, SCREENS
 from simulator.db import read_session
@@ -27,6 +27,7 @@ def show_list(path: str) -> Page:
         screen=screen,
         asked=asked,
         stretch=stretch,
+        rows=cells.rows(screen, stretch.records),
         agents=agents,
         search_fields=[BY_NAME[screen.kind][name] for name in search.fields_of(screen.kind)],
         sortable=search.sortable(screen.kind),

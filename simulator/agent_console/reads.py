@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from simulator.agent_console import cells
+from simulator.agent_console.cells import Row
 from simulator.agent_console.screens import OF_KIND, Screen
 from simulator.local_crm import walk
-from simulator.local_crm.models import Agent, Record, RecordVersion
+from simulator.local_crm.models import Agent, RecordVersion
 from simulator.triggers.models import Delivery
 
 SHOWN_AT_MOST = 20  # children, versions and deliveries on a record's page
@@ -22,7 +24,7 @@ class Children:
     """Records that hang on a record: the newest of them, and how many there are."""
 
     screen: Screen
-    rows: Sequence[Record]
+    rows: Sequence[Row]
     total: int  # more than `walk.MOST_COUNTED`: that many at least
 
 
@@ -37,7 +39,11 @@ def children_of(session: Session, screen: Screen, record_id: str) -> list[Childr
     for kind in screen.children:
         rows = walk.newest(kind, screen.number, record_id)
         shown = session.scalars(rows.limit(SHOWN_AT_MOST)).all()
-        found.append(Children(OF_KIND[kind], shown, walk.count_to_most(session, rows)))
+        found.append(
+            Children(
+                OF_KIND[kind], cells.rows(OF_KIND[kind], shown), walk.count_to_most(session, rows)
+            )
+        )
     return found
 
 

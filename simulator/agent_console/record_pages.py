@@ -10,6 +10,7 @@ from flask import abort, render_template
 from sqlalchemy.orm import Session
 
 from simulator.agent_console import forms, reads
+from simulator.agent_console.cells import Cell, cell
 from simulator.agent_console.screens import LEADS_TO, SCREENS, Screen
 from simulator.db import read_session
 from simulator.local_crm import custom_fields, queries, walk
@@ -28,10 +29,12 @@ def show_record(path: str, record_id: str) -> Page:
             return gone(db, screen, record_id)
         return render_template(
             "agent_console/record.html",
-            record=record,
-            custom=[
-                (field.label, field.name, forms.custom_text(field, record))
-                for field in custom_fields.of_kind(db, screen.kind)
+            fields=[
+                *((field.label, cell(record, field)) for field in screen.fields),
+                *(
+                    (field.label, Cell(field.name, forms.custom_text(field, record)))
+                    for field in custom_fields.of_kind(db, screen.kind)
+                ),
             ],
             children=reads.children_of(db, screen, record_id),
             leads_to=LEADS_TO,

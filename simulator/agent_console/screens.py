@@ -35,6 +35,11 @@ class Screen:
         return NUMBER_COLUMN[self.kind]
 
     @property
+    def address(self) -> str:
+        """Of the list; a record's own has its number after it."""
+        return f"/agent/{self.path}"
+
+    @property
     def fields(self) -> tuple[Field, ...]:
         """All fields, in the order of the page."""
         return FIELDS[self.kind]

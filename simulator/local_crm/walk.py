@@ -214,7 +214,8 @@ def _walk(
     columns = [column for column in (key, position) if column is not None]
     for part in parts:
         ordered = part.order_by(*(c.asc() if upwards else c.desc() for c in columns))
-        with session.execute(ordered.limit(LOOK_AT + 1)) as rows:
+        # Not by the session: it would fetch all rows before it gives the first.
+        with session.connection().execute(ordered.limit(LOOK_AT + 1)) as rows:
             yield from ((Place(row[0], row[1]), bool(row[2])) for row in rows)
 
 
