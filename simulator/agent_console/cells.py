@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from simulator.agent_console.screens import LEADS_TO, Screen
-from simulator.local_crm.fields import Field
+from simulator.local_crm.fields import Field, FieldType
 from simulator.local_crm.models import Record
 from simulator.web import shown_instant
 
@@ -41,7 +41,9 @@ def cell(record: Record, field: Field) -> Cell:
         return Cell(name, shown_instant(value), style="instant")
     text = "" if value is None else str(value)
     leads_to = LEADS_TO.get(name)
-    return Cell(name, text, f"{leads_to.address}/{text}" if leads_to and text else "")
+    if leads_to and text:
+        return Cell(name, text, f"{leads_to.address}/{text}")
+    return Cell(name, text, style="value breaks" if field.type is FieldType.EMAIL else "value")
 
 
 def rows(screen: Screen, records: Sequence[Record]) -> list[Row]:

@@ -1,7 +1,7 @@
 """What all pages share: base template, macros, local assets, error pages, safety headers.
 
-In: the Flask app. Out: the app with Bootstrap served from here, a token in every form, and a
-sentence for every error. Pages work without JavaScript and load nothing from elsewhere.
+In: the Flask app. Out: the app with Bootstrap served from here, light or dark, a token in every
+form, and a sentence for every error. Pages work without JavaScript and load nothing from elsewhere.
 """
 
 from datetime import UTC, datetime
