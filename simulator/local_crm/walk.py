@@ -151,7 +151,8 @@ def _few(session: Session, kind: Kind, conditions: Sequence[Condition]) -> set[i
     for condition in conditions:
         met: set[int] = set()
         for clause in condition.clauses:
-            met.update(session.scalars(_rows(kind, position).where(clause).limit(FEW + 1)))
+            some = _rows(kind, position).where(clause).limit(FEW + 1)
+            met.update(session.connection().scalars(some))
             if len(met) > FEW:
                 break
         if len(met) <= FEW and (smallest is None or len(met) < len(smallest)):
