@@ -3,8 +3,6 @@
 In: nothing. Out: ASSUMPTIONS, and `render_fidelity`, the text of FIDELITY.md beside this file.
 Code names a line by its id (`trigger.retry-schedule`), so that a correction finds every place.
 `python -m simulator.assumptions` prints the text of FIDELITY.md.
-
-What agents delete by selection or all at once is not here yet: it comes with its door.
 """
 
 import sys
@@ -70,6 +68,7 @@ _GET = f"{_SIMULATOR}/test_crm_api_get.py"
 _GOLDEN = f"{_SIMULATOR}/test_crm_api_golden.py"
 _CALLERS = f"{_SIMULATOR}/test_crm_api_clients.py"
 _PARSE = "tests/unit/simulator/test_crm_api_parse.py"
+_DELETES = f"{_SIMULATOR}/test_pages_deleting.py"
 _CHANGES = "tests/unit/simulator/test_changes.py"
 
 ASSUMPTIONS: tuple[Assumption, ...] = (
@@ -269,12 +268,55 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
         test=f"{_SIMULATOR}/test_pages_agent_console.py::test_every_kind_is_created_edited_and_deleted_through_forms",
     ),
     Assumption(
+        "trigger.delete-many",
+        "Agents delete a selection (Delete Selected), told how many are selected and that all "
+        "associated data goes too, or everything (Delete All, with their password).",
+        _D,
+        _DELETE,
+        place="agent_console.deleting:delete_all",
+        test=f"{_DELETES}::test_delete_all_asks_for_the_password",
+    ),
+    Assumption(
+        "trigger.delete-tabs",
+        "Delete, Delete Selected and Delete All stand on the three CRM tabs: customers, cases and "
+        "tasks. Here a follow-up can be deleted too, one at a time: its Delete event needs a door.",
+        _D,
+        _DELETE,
+        place="agent_console.screens:Screen",
+        test=f"{_DELETES}::test_follow_ups_are_deleted_one_at_a_time",
+    ),
+    Assumption(
+        "trigger.delete-selected-fires",
+        "Each record of a selection that is deleted fires its own trigger.",
+        _A,
+        _NONE,
+        setting="delete_selected_fires",
+        test=f"{_SWITCHES}::test_delete_selected_fires_for_each_until_it_is_switched_off",
+    ),
+    Assumption(
+        "trigger.delete-all-fires",
+        "Delete All fires for each record, as if each were deleted by itself.",
+        _A,
+        _NONE,
+        setting="delete_all_fires",
+        test=f"{_SWITCHES}::test_delete_all_fires_for_each_until_it_is_switched_off",
+    ),
+    Assumption(
+        "trigger.delete-all-of-tab",
+        "Delete All deletes every record of the tab's kind, not only what a search has found, and "
+        "no record that is created while it runs.",
+        _A,
+        _NONE,
+        place="agent_console.deleting:delete_all",
+        test=f"{_DELETES}::test_delete_all_takes_all_of_a_kind_whatever_was_searched_for",
+    ),
+    Assumption(
         "trigger.delete-takes-children",
         "Deleting a customer removes its cases, follow-ups and attachments, deleting a case its "
         "follow-ups and attachments; nothing can be restored. (Attachments are not simulated.)",
         _D,
         _DELETE,
-        place="local_crm.changes:_descendants",
+        place="local_crm.removal:GOES_WITH",
         test=f"{_CHANGES}::test_deleting_a_customer_takes_all_with_it_and_fires_once",
     ),
     Assumption(
@@ -282,7 +324,7 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
         "A customer's tasks go with it.",
         _A,
         _NONE,
-        place="local_crm.changes:_descendants",
+        place="local_crm.removal:GOES_WITH",
         test=f"{_PLACES}::test_a_customers_tasks_go_with_it",
     ),
     Assumption(

@@ -109,6 +109,18 @@ class Settings(BaseSettings):
     delete_cascade_fires: bool = Field(
         False, description="Let what goes with a deleted record fire too (trigger.delete-cascade)."
     )
+    delete_selected_fires: bool = Field(
+        True,
+        description="Let each record of Delete Selected fire (trigger.delete-selected-fires).",
+    )
+    delete_all_fires: bool = Field(
+        True, description="Let each record of Delete All fire (trigger.delete-all-fires)."
+    )
+    agent_password: SecretStr = Field(
+        SecretStr("agent-demo"),
+        min_length=1,
+        description="Password of every agent; Delete All in Agent Console asks for it.",
+    )
     first_number: int = Field(
         10_000_000,
         ge=1,

@@ -9,10 +9,10 @@ import sys
 
 import click
 
-from scripts.benchmarks import api, fixture, ingest, report
+from scripts.benchmarks import api, fixture, ingest, pages, report
 from scripts.benchmarks.wrk import NoWrk
 
-BENCHMARKS = {"api": api.run, "fixture": fixture.run, "ingest": ingest.run}
+BENCHMARKS = {"api": api.run, "fixture": fixture.run, "ingest": ingest.run, "pages": pages.run}
 
 
 @click.command()

@@ -41,8 +41,8 @@ def settings_for(folder: Path) -> Settings:
     return Settings(data_dir=folder, tls=False, port=0)
 
 
-def fill(folder: Path, customers: int) -> None:
-    """A database with so many customers and nothing else."""
+def fill(folder: Path, customers: int, *, customers_only: bool = True) -> None:
+    """A database with so many customers, and with what is theirs if that is wanted."""
     folder.mkdir(parents=True, exist_ok=True)
     engine = open_database(settings_for(folder).database_path)
     source = FakeData(customers, 1, NOW, Author(Origin.BULK, "benchmark"))
@@ -50,7 +50,7 @@ def fill(folder: Path, customers: int) -> None:
     chunks = range(-(-customers // CHUNK))
     for _ in track(chunks, f"{customers:,} customers", console=Console(stderr=True)):
         with sessions.begin() as session:
-            source.add_chunk(session, customers_only=True)
+            source.add_chunk(session, customers_only=customers_only)
     engine.dispose()
 
 
@@ -65,11 +65,11 @@ def get_body(account: str) -> bytes:
 
 
 class Server(AbstractContextManager["Server"]):
-    """The simulator on a folder, in a process of its own."""
+    """The simulator on a folder, in a process of its own that a module of the benchmarks runs."""
 
-    def __init__(self, folder: Path, accounts: Iterable[str]) -> None:
+    def __init__(self, folder: Path, accounts: Iterable[str], module: str = __name__) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, str(folder), *accounts],
+            [sys.executable, "-m", module, str(folder), *accounts],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

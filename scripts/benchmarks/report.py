@@ -20,7 +20,7 @@ class Result:
     title: str
     columns: tuple[str, ...]
     rows: list[tuple[str, ...]] = field(default_factory=list)
-    figures: dict[str, float | None] = field(default_factory=dict)  # the last line's
+    figures: dict[str, float | str | None] = field(default_factory=dict)  # the last line's
     missed: list[str] = field(default_factory=list)  # gates, each in a sentence
     notes: list[str] = field(default_factory=list)
     bars: list[tuple[str, float]] = field(default_factory=list)  # the chart's, longest is widest

@@ -35,7 +35,7 @@ def record_form(
     parent_number: str = "",
 ) -> Form:
     """The form of a new record, or of the given one, with what was posted kept in it."""
-    start = _record_values(screen, custom, record) if record else _default_values(screen, custom)
+    start = texts(screen, custom, record) if record else _default_values(screen, custom)
     inputs = {
         input_name(f): _input(f, start[input_name(f)], agents) for f in editable(screen, custom)
     }
@@ -91,6 +91,12 @@ def input_name(field: Field) -> str:
     return _CUSTOM_PREFIX + field.name if is_custom else field.name
 
 
+def texts(screen: Screen, custom: Sequence[Field], record: Record) -> dict[str, str]:
+    """What stands in the inputs of a record's form, by input."""
+    standard = {field.name: _as_text(getattr(record, field.name)) for field in screen.editable}
+    return standard | {input_name(field): custom_text(field, record) for field in custom}
+
+
 def custom_text(field: Field, record: Record) -> str:
     """The value of a custom field as agents read and write it."""
     value = record.custom_fields.get(field.name, "")
@@ -124,11 +130,6 @@ def _select(field: Field, choices: dict[str, str], start: str) -> Any:
     extra = {} if start in choices else {start: start or "(none)"}
     # What is no choice is refused with a sentence by `fields.check`, not by wtforms.
     return SelectField(field.label, choices={**extra, **choices}, validate_choice=False)
-
-
-def _record_values(screen: Screen, custom: Sequence[Field], record: Record) -> dict[str, str]:
-    standard = {field.name: _as_text(getattr(record, field.name)) for field in screen.editable}
-    return standard | {input_name(field): custom_text(field, record) for field in custom}
 
 
 def _default_values(screen: Screen, custom: Sequence[Field]) -> dict[str, str]:

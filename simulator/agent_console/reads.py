@@ -5,13 +5,15 @@ In: a read session and what the page is about. Out: rows; nothing is changed.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from simulator.agent_console import cells
+from simulator.agent_console.cells import Row
 from simulator.agent_console.screens import OF_KIND, Screen
-from simulator.local_crm.models import MODELS, Agent, Record, RecordVersion
+from simulator.local_crm import walk
+from simulator.local_crm.models import Agent, RecordVersion
 from simulator.triggers.models import Delivery
 
 SHOWN_AT_MOST = 20  # children, versions and deliveries on a record's page
@@ -22,8 +24,8 @@ class Children:
     """Records that hang on a record: the newest of them, and how many there are."""
 
     screen: Screen
-    rows: Sequence[Record]
-    total: int
+    rows: Sequence[Row]
+    total: int  # more than `walk.MOST_COUNTED`: that many at least
 
 
 def all_agents(session: Session) -> Sequence[Agent]:
@@ -31,21 +33,17 @@ def all_agents(session: Session) -> Sequence[Agent]:
     return session.scalars(select(Agent).order_by(Agent.agent_id)).all()
 
 
-def newest_first(screen: Screen, **equal: str) -> Select[Any]:
-    """The records of a kind whose columns equal the given values."""
-    columns = MODELS[screen.kind].__table__.c
-    where = [columns[name] == value for name, value in equal.items()]
-    return select(MODELS[screen.kind]).where(*where).order_by(columns[screen.number].desc())
-
-
 def children_of(session: Session, screen: Screen, record_id: str) -> list[Children]:
     """What hangs on a record, kind by kind."""
     found = []
     for kind in screen.children:
-        rows = newest_first(OF_KIND[kind], **{screen.number: record_id})
-        total = session.scalar(select(func.count()).select_from(rows.order_by(None).subquery()))
+        rows = walk.newest(kind, screen.number, record_id)
         shown = session.scalars(rows.limit(SHOWN_AT_MOST)).all()
-        found.append(Children(OF_KIND[kind], shown, total or 0))
+        found.append(
+            Children(
+                OF_KIND[kind], cells.rows(OF_KIND[kind], shown), walk.count_to_most(session, rows)
+            )
+        )
     return found
 
 

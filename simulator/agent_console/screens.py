@@ -22,10 +22,22 @@ class Screen:
     parent: str | None = None  # the field that a new record needs its parent's number in
     children: tuple[Kind, ...] = ()  # what hangs on a record by its number
 
+    # Delete Selected and Delete All stand on the three CRM tabs; follow-ups have none
+    # (trigger.delete-tabs).
+    @property
+    def deletes_many(self) -> bool:
+        """Whether several records can be deleted at once."""
+        return self.kind is not Kind.FOLLOWUP
+
     @property
     def number(self) -> str:
         """The field with the record's own number."""
         return NUMBER_COLUMN[self.kind]
+
+    @property
+    def address(self) -> str:
+        """Of the list; a record's own has its number after it."""
+        return f"/agent/{self.path}"
 
     @property
     def fields(self) -> tuple[Field, ...]:

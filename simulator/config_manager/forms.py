@@ -62,7 +62,8 @@ class ApiForm(Form):
     username = StringField("CRM API username", filters=[_without_spaces_around])
     password = PasswordField("Password")
     retype_password = PasswordField("Retype Password")
-    used_identity = SelectField("Used Identity", validate_choice=False)
+    # The vendor's own spelling (api.tab).
+    used_identity = SelectField("Used Identify", validate_choice=False)
     rights = SelectMultipleField("Access Rights", validate_choice=False)
     tenant = StringField("Tenant", filters=[_without_spaces_around])
     api_key = PasswordField("API key")
@@ -91,7 +92,7 @@ def api_problems(form: ApiForm, agents: Sequence[Agent]) -> dict[str, str]:
     if (form.password.data or "") != (form.retype_password.data or ""):
         problems |= {form.retype_password.name: "The two passwords differ. Type both again."}
     if form.used_identity.data not in agent_ids:
-        problems["used_identity"] = f"Used Identity: there is no agent {form.used_identity.data}."
+        problems["used_identity"] = f"Used Identify: there is no agent {form.used_identity.data}."
     if not form.tenant.data:
         problems["tenant"] = "Tenant is required."
     unknown = [right for right in form.rights.data or [] if right not in ALL_RIGHTS]

@@ -4,6 +4,7 @@ from typing import Any
 
 from flask import Response
 from pydantic import AwareDatetime, BaseModel, Field
+from sqlalchemy import func, literal_column, select
 
 from simulator.control_api.frame import control, refusal, reply
 from simulator.control_api.kinds import OfKind, OneRecord
@@ -11,7 +12,7 @@ from simulator.control_api.problems import ProblemFound
 from simulator.db import read_session
 from simulator.local_crm import queries
 from simulator.local_crm.changes import version_data
-from simulator.local_crm.models import NUMBER_COLUMN, Origin, Record, RecordVersion
+from simulator.local_crm.models import MODELS, NUMBER_COLUMN, Origin, Record, RecordVersion
 from simulator.services import services
 from simulator.triggers.urls import Event, Kind
 
@@ -73,11 +74,13 @@ def list_records(path: OfKind, query: PageWanted) -> Response:
     """Live records of a kind; a page beyond the last shows the last."""
     kind = path.kind.kind
     with read_session(services().engine) as session:
-        page = queries.page(session, kind, query.page, query.per_page)
-        records = [_record_out(kind, record) for record in page.records]
-    return reply(
-        RecordsOut(records=records, page=page.number, pages=page.page_count, total=page.total)
-    )
+        total = session.scalar(select(func.count()).select_from(MODELS[kind])) or 0
+        pages = max(1, -(-total // query.per_page))
+        page = min(query.page, pages)
+        newest_first = select(MODELS[kind]).order_by(literal_column("rowid").desc())
+        of_page = newest_first.limit(query.per_page).offset((page - 1) * query.per_page)
+        records = [_record_out(kind, record) for record in session.scalars(of_page)]
+    return reply(RecordsOut(records=records, page=page, pages=pages, total=total))
 
 
 @control.get("/records/<kind>/<record_id>", responses={"200": RecordWithVersions, "404": _UNKNOWN})

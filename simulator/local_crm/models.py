@@ -9,8 +9,19 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, Text, UniqueConstraint, func
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    Text,
+    UniqueConstraint,
+    collate,
+    func,
+    literal_column,
+)
 from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.sql.elements import Grouping
 
 from simulator.db import Base, UtcDateTime
 from simulator.local_crm.fields import CustomType, Definition
@@ -74,13 +85,13 @@ class Case(Base):
     subject: Mapped[str] = mapped_column(default="")
     description: Mapped[str] = mapped_column(Text, default="")
     status: Mapped[str] = mapped_column(default="Open", index=True)
-    priority: Mapped[str] = mapped_column(default="Medium")
+    priority: Mapped[str] = mapped_column(default="Medium", index=True)
     severity: Mapped[str] = mapped_column(default="Information")
     category: Mapped[str] = mapped_column(default="Default")
     project: Mapped[str] = mapped_column(default="Default", index=True)
     visibility: Mapped[str] = mapped_column(default="Private")
     mediatype: Mapped[str] = mapped_column(default="Phone")
-    assignedto: Mapped[str] = mapped_column(default="")
+    assignedto: Mapped[str] = mapped_column(default="", index=True)
     assigneddate: Mapped[datetime | None] = mapped_column(UtcDateTime)
     createdby: Mapped[str] = mapped_column(default="")
     createddate: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -105,7 +116,7 @@ class Followup(Base):
     accountnum: Mapped[str] = mapped_column(ForeignKey("customers.accountnum"), index=True)
     subject: Mapped[str] = mapped_column(default="")
     body: Mapped[str] = mapped_column(Text, default="")
-    direction: Mapped[str] = mapped_column(default="Outbound")
+    direction: Mapped[str] = mapped_column(default="Outbound", index=True)
     mediatype: Mapped[str] = mapped_column(default="Phone")
     visibility: Mapped[str] = mapped_column(default="Private")
     createdby: Mapped[str] = mapped_column(default="")
@@ -219,6 +230,21 @@ class CustomField(Base):
 
 
 Index("uq_custom_fields_name", CustomField.kind, func.lower(CustomField.name), unique=True)
+# What agents type letters of: beginnings are found, and lists sorted, whatever their case (of ASCII
+# letters; SQLite knows no other). One index serves "Lovelace", "Lovelace Ada" and the sort by both.
+_NAMES = Customer.lastname.concat(literal_column("' '")).concat(Customer.firstname)
+FULL_NAME: ColumnElement[str] = collate(Grouping(_NAMES), "NOCASE")
+FIRST_NAME: ColumnElement[str] = Customer.firstname.collate("NOCASE")
+COMPANY: ColumnElement[str] = Customer.company.collate("NOCASE")
+CASE_SUBJECT: ColumnElement[str] = Case.subject.collate("NOCASE")
+FOLLOWUP_SUBJECT: ColumnElement[str] = Followup.subject.collate("NOCASE")
+TASK_SUBJECT: ColumnElement[str] = Task.subject.collate("NOCASE")
+Index("ix_customers_full_name", FULL_NAME)
+Index("ix_customers_firstname_typed", FIRST_NAME)
+Index("ix_customers_company_typed", COMPANY)
+Index("ix_cases_subject_typed", CASE_SUBJECT)
+Index("ix_followups_subject_typed", FOLLOWUP_SUBJECT)
+Index("ix_tasks_subject_typed", TASK_SUBJECT)
 # Emails are unique whatever their case, but any number of customers may have none.
 Index(
     "uq_customers_email",

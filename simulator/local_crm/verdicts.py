@@ -153,7 +153,7 @@ class _Known:
             numbers = select(table[NUMBER_COLUMN[parent_kind]], table.accountnum).where(wanted)
             self.parents[column] = {str(n): str(owner) for n, owner in session.execute(numbers)}
         self.emails: dict[str, str] = {}  # in small letters -> whose it is
-        emails = {_lower(email) for email in _texts(rows, "email")}
+        emails = {ascii_lower(email) for email in _texts(rows, "email")}
         if kind is Kind.CUSTOMER and emails:
             small = func.lower(Customer.email)  # as the unique index has it
             taken = select(small, Customer.accountnum).where(
@@ -179,7 +179,7 @@ class _Known:
 
     def takes_email_of_another(self, values: Mapping[str, Any], record: Record | None) -> bool:
         """Whether somebody has the email; if nobody has, it is the row's from now on."""
-        email = _lower(values.get("email") or "")
+        email = ascii_lower(values.get("email") or "")
         if self.kind is not Kind.CUSTOMER or not email:
             return False
         if email in self.emails:
@@ -196,6 +196,6 @@ def _texts(rows: Iterable[Mapping[str, Any]], name: str) -> set[str]:
     return {str(row[name]) for row in rows if row.get(name)}
 
 
-def _lower(text: str) -> str:
+def ascii_lower(text: str) -> str:
     """As SQLite does it: letters of ASCII alone."""
     return text.translate(_SMALL_LETTERS)

@@ -1,7 +1,7 @@
 """What all pages share: base template, macros, local assets, error pages, safety headers.
 
-In: the Flask app. Out: the app with Bootstrap served from here, a token in every form, and a
-sentence for every error. Pages work without JavaScript and load nothing from elsewhere.
+In: the Flask app. Out: the app with Bootstrap served from here, light or dark, a token in every
+form, and a sentence for every error. Pages work without JavaScript and load nothing from elsewhere.
 """
 
 from datetime import UTC, datetime
@@ -10,6 +10,7 @@ from flask import Flask, Response
 from flask_bootstrap import Bootstrap5
 from flask_wtf import CSRFProtect
 
+from simulator.web import theme
 from simulator.web.errors import register_error_pages
 from simulator.web.routes import blueprint
 
@@ -29,6 +30,8 @@ def init_app(app: Flask) -> None:
     Bootstrap5().init_app(app)
     csrf.init_app(app)
     app.register_blueprint(blueprint)
+    app.register_blueprint(theme.blueprint)
+    app.jinja_env.globals["theme"] = theme.theme
     app.jinja_env.filters["instant"] = shown_instant
     app.after_request(_add_safety_headers)
     register_error_pages(app)

@@ -205,4 +205,4 @@ def test_a_right_or_identity_that_is_none_is_refused(browser: Browser) -> None:
     )
     assert page.status == 422
     assert page.problem("rights") == "There is no right Followup:Modify."
-    assert page.problem("used_identity") == "Used Identity: there is no agent root."
+    assert page.problem("used_identity") == "Used Identify: there is no agent root."

@@ -95,6 +95,30 @@ def test_followup_edit_fires_only_under_its_switch(start: Start) -> None:
     assert fired(followup_edit_trigger=True) == ["Followup Edit"]
 
 
+def test_delete_selected_fires_for_each_until_it_is_switched_off(start: Start) -> None:
+    def fired(**given: Any) -> list[str]:
+        app = start(**given)
+        browser = agent(app)
+        question = browser.get("/agent/customers/delete-selected?chosen=10000000")
+        page = browser.send(question)
+        assert ("The switch delete_selected_fires is off." in page.text) is bool(given)
+        return events(app)
+
+    assert fired() == ["Customer Delete"]
+    assert fired(delete_selected_fires=False) == []
+
+
+def test_delete_all_fires_for_each_until_it_is_switched_off(start: Start) -> None:
+    def fired(**given: Any) -> list[str]:
+        app = start(**given)
+        agent(app).submit("/agent/cases/delete-all", password="agent-demo")
+        return events(app)
+
+    assert fired() == ["Case Delete"]
+    assert fired(delete_all_fires=False) == []
+    assert fired(delete_cascade_fires=True) == ["Followup Delete", "Case Delete"]
+
+
 def test_a_task_id_is_the_tasks_number_and_not_a_cases(start: Start) -> None:
     app = start()
     agent(app).submit("/agent/tasks/new", accountnum="10000000", subject="Second")
