@@ -1,6 +1,6 @@
 """Records of the Local CRM as JSON: as they are, as they were, and every version."""
 
-from typing import Any
+from typing import Any, cast
 
 from flask import Response
 from pydantic import AwareDatetime, BaseModel, Field
@@ -79,7 +79,7 @@ def list_records(path: OfKind, query: PageWanted) -> Response:
         page = min(query.page, pages)
         newest_first = select(MODELS[kind]).order_by(literal_column("rowid").desc())
         of_page = newest_first.limit(query.per_page).offset((page - 1) * query.per_page)
-        records = [_record_out(kind, record) for record in session.scalars(of_page)]
+        records = [_record_out(kind, cast("Record", row)) for row in session.scalars(of_page)]
     return reply(RecordsOut(records=records, page=page, pages=pages, total=total))
 
 
