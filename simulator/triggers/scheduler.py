@@ -7,6 +7,7 @@ APScheduler only ticks; it knows nothing of the simulator's clock. It would drop
 arrives while the work runs, so such a wake-up is kept as a flag and the work runs once more.
 """
 
+import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from threading import Lock
@@ -26,7 +27,11 @@ class Scheduler:
     def __init__(self, work: Callable[[], object], tick_s: float) -> None:
         self._work = work
         self._scheduler = BackgroundScheduler(
-            timezone=UTC, executors={"default": ThreadPoolExecutor(2)}
+            timezone=UTC,
+            executors={"default": ThreadPoolExecutor(2)},
+            # The work's own failures are logged below. What is left is that a process ends while
+            # a simulator that nobody stopped still ticks.
+            logger=logging.Logger("ticks", logging.CRITICAL + 1),
         )
         # Two instances: a tick that comes while the work runs sets the flag and is gone. With
         # one, APScheduler itself would drop a wake-up that comes just before the run has ended.

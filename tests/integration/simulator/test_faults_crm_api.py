@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from lxml import etree
 
-from simulator import server
+from simulator import serving
 from simulator.clock import ManualClock
 from simulator.local_crm import changes
 from simulator.server import Simulator
@@ -99,7 +99,7 @@ def test_a_timeout_holds_the_caller_alone_until_it_is_cleared(simulator: Simulat
 
 
 def test_a_timeout_ends_by_itself(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "_SILENCE_S", 3600.0)  # nor does the server wait for more
+    monkeypatch.setattr(serving, "_SILENCE_S", 3600.0)  # nor does the server wait for more
     add_fault(simulator, "timeout", delay_s=0.01)
 
     assert ask_first(simulator) == RawReply(b"", "closed")
@@ -333,7 +333,7 @@ def test_an_addition_that_nobody_hears_of_is_done_or_not(
 def test_silent_clients_and_unfinished_handshakes_delay_nobody(
     sim_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "_SILENCE_S", 3600.0)  # nobody is hung up on for being silent
+    monkeypatch.setattr(serving, "_SILENCE_S", 3600.0)  # nobody is hung up on for being silent
     half_a_hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
     with Simulator(sim_settings, ticking=False) as simulator:
         silent = [open_connection(simulator) for _ in range(20)]
