@@ -43,7 +43,7 @@ class Mix:
     tombstone_limit: int = 10
     list_from: int = 0  # records of one parent in a batch that a list is asked for; 0: never
     calls_per_s: float = 0.0  # budget of all workers; 0: none
-    max_attempts: int = 10_000  # a schedule that runs out is a promise of its own
+    max_attempts: int = 10_000  # where fewer, an operator replays what died
 
     @classmethod
     def draw(cls, rng: random.Random) -> "Mix":
@@ -60,7 +60,8 @@ class Mix:
             batch_size=rng.choice((1, 4, 20)),
             tombstone_limit=rng.choice((1, 10)),
             list_from=rng.choice((0, 1, 2)),
-            calls_per_s=rng.choice((0.0, 0.0, 2.0)),
+            max_attempts=rng.choice((2, 10_000, 10_000)),
+            calls_per_s=rng.choice((0.0, 0.0, 0.0, 5.0)),
         )
 
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import SecretStr
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 
 import receiver.failpoints
 import simulator.failpoints
@@ -30,6 +30,7 @@ from receiver.backoff import Schedule
 from receiver.claims import Claim
 from receiver.gate import Limits
 from receiver.models import Hold, InboxTrigger, State
+from receiver.repair import DeadChoice, replay_dead
 from receiver.settings import Settings
 from receiver.settle import TOMBSTONES, WorkerOptions
 from receiver.worker import Worker
@@ -281,8 +282,9 @@ class World:
                 self.fired["tombstones stopped"] += 1
                 inbox.allow_held(session, self.clock.now())
                 inbox.resume(session, TOMBSTONES)
-            dead = update(InboxTrigger).where(InboxTrigger.state == State.DEAD)
-            session.execute(dead.values(state=State.WAITING, due_at=self.clock.now(), attempts=0))
+            self.fired["dead triggers replayed"] += replay_dead(
+                session, DeadChoice(), self.clock.now()
+            )
 
     def _next_due(self) -> datetime | None:
         """The next instant at which there is something to do; None when all is done."""
