@@ -43,12 +43,13 @@ class Mix:
     tombstone_limit: int = 10
     list_from: int = 0  # records of one parent in a batch that a list is asked for; 0: never
     calls_per_s: float = 0.0  # budget of all workers; 0: none
-    max_attempts: int = 10_000  # a schedule that runs out is a promise of its own
+    max_attempts: int = 10_000  # where fewer, an operator replays what died
 
     @classmethod
     def draw(cls, rng: random.Random) -> "Mix":
         """Each fault is absent, rare or frequent."""
         chances = {name: rng.choice((0.0, 0.07, 0.3)) for name in FAULTS}
+        chances["capped_list"] = rng.choice((0.0, 0.2, 0.6))  # lists are few
         # Half of the seeds allow no exception.
         chances["stale_read"] = rng.choice((0.0, 0.0, 0.2, 0.6))
         return cls(
@@ -58,9 +59,10 @@ class Mix:
             moving=rng.choice((0.0, 0.1)),
             most_records=rng.choice((3, 8, 40)),
             batch_size=rng.choice((1, 4, 20)),
-            tombstone_limit=rng.choice((1, 10)),
+            tombstone_limit=rng.choice((0, 1, 10)),
             list_from=rng.choice((0, 1, 2)),
-            calls_per_s=rng.choice((0.0, 0.0, 2.0)),
+            max_attempts=rng.choice((2, 10_000)),
+            calls_per_s=rng.choice((0.0, 0.0, 0.0, 5.0)),
         )
 
 

@@ -197,19 +197,19 @@ FAMILIES = Mix(steps=120, creating=0.5, editing=0.1, moving=0.2)  # parents go, 
 
 MUTATIONS = {
     "no_fence": Mutation(no_fence, CROWDED, 1),
-    "one_number": Mutation(one_number, CROWDED, 26),
+    "one_number": Mutation(one_number, CROWDED, 19),
     "unchanged_raises_nothing": Mutation(
         unchanged_raises_nothing, replace(CROWDED, reverting=0.6), 23
     ),
     "children_go_with_their_parent": Mutation(children_go_with_their_parent, FAMILIES, 0),
     "delete_trigger_is_believed": Mutation(delete_trigger_is_believed, Mix(forged_trigger=0.5), 1),
     "absence_in_a_list_is_deletion": Mutation(
-        absence_in_a_list_is_deletion, replace(FAMILIES, list_from=1, capped_list=0.8), 0
+        absence_in_a_list_is_deletion, replace(FAMILIES, list_from=1, capped_list=0.8), 12
     ),
     "not_found_is_believed_at_once": Mutation(
         not_found_is_believed_at_once, Mix(stale_read=0.6, creating=0.5), 0
     ),
-    "coalescing_across_claims": Mutation(coalescing_across_claims, CROWDED, 7),
+    "coalescing_across_claims": Mutation(coalescing_across_claims, CROWDED, 5),
     "answered_before_the_commit": Mutation(answered_before_the_commit, Mix(web_killed=0.3), 15),
     "lease_is_ignored": Mutation(
         lease_is_ignored,

@@ -31,6 +31,7 @@ HAPPENS |= {
     "record moved",
     "parent deleted",
     "lists by parent",
+    "dead triggers replayed",
     "tombstones stopped",
 }
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import SecretStr
-from sqlalchemy import func, select, update
+from sqlalchemy import select
 
 import receiver.failpoints
 import simulator.failpoints
@@ -30,6 +30,7 @@ from receiver.backoff import Schedule
 from receiver.claims import Claim
 from receiver.gate import Limits
 from receiver.models import Hold, InboxTrigger, State
+from receiver.repair import DeadChoice, replay_dead
 from receiver.settings import Settings
 from receiver.settle import TOMBSTONES, WorkerOptions
 from receiver.worker import Worker
@@ -275,19 +276,8 @@ class World:
                     self.clock.advance(timedelta(seconds=0.5))  # the budget fills up
         raise Violation("It never comes to rest.")
 
-    def _play_operator(self) -> None:
-        """Once faults have stopped, tombstones are right, and dead triggers worth a replay."""
-        with self.outside_sessions.begin() as session:
-            if session.get(Hold, TOMBSTONES) is not None:
-                self.fired["tombstones stopped"] += 1
-                inbox.allow_held(session, self.clock.now())
-                inbox.resume(session, TOMBSTONES)
-            dead = update(InboxTrigger).where(InboxTrigger.state == State.DEAD)
-            session.execute(dead.values(state=State.WAITING, due_at=self.clock.now(), attempts=0))
-
     def _next_due(self) -> datetime | None:
         """The next instant at which there is something to do; None when all is done."""
-        self._play_operator()
         with read_session(self.local) as session:
             sent = session.execute(
                 select(Delivery.next_attempt_at, Delivery.leased_until).where(
@@ -295,14 +285,28 @@ class World:
                 )
             ).all()
         with read_outside(self.outside) as session:
-            waiting = select(InboxTrigger.due_at).where(InboxTrigger.state == State.WAITING)
-            received = session.scalar(waiting.order_by(InboxTrigger.due_at).limit(1))
-            held_until = session.scalar(select(func.max(Hold.until)))
+            query = select(InboxTrigger.state, InboxTrigger.due_at)
+            received = session.execute(query.where(InboxTrigger.state != State.DONE)).all()
+            holds = {hold.name: hold for hold in session.scalars(select(Hold))}
+        if TOMBSTONES in holds or any(state == State.DEAD for state, _ in received):
+            self._play_operator()
+            return self.clock.now()
         instants = [max(due, leased or due) for due, leased in sent]
-        if received is not None:
+        if received:
             # While the API is down or refuses us, what is due waits for the next probe.
-            instants.append(max(received, held_until or received))
+            due = min(due for _, due in received)
+            instants.append(max([due, *(hold.until for hold in holds.values() if hold.until)]))
         return min(instants, default=None)
+
+    def _play_operator(self) -> None:
+        """Once faults have stopped, tombstones are right, and dead triggers worth a replay."""
+        now = self.clock.now()
+        with self.outside_sessions.begin() as session:
+            if session.get(Hold, TOMBSTONES) is not None:
+                self.fired["tombstones stopped"] += 1
+                inbox.allow_held(session, now)
+                inbox.resume(session, TOMBSTONES)
+            self.fired["dead triggers replayed"] += replay_dead(session, DeadChoice(), now)
 
     # --- parts ----------------------------------------------------------------------------------
 
