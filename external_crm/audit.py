@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 from external_crm.models import AuditEntry
@@ -17,7 +18,7 @@ Columns = Mapping[str, Any]
 
 
 def as_json(columns: Columns | None) -> dict[str, Any] | None:
-    """Columns as JSON values: dates and instants in ISO 8601, everything else as it is."""
+    """Columns as JSON values: dates and instants in ISO 8601, decimals as text, the rest as it is."""
     if columns is None:
         return None
     return {name: _plain(value) for name, value in columns.items()}
@@ -87,4 +88,6 @@ def _plain(value: Any) -> Any:
         return value.astimezone(UTC).isoformat(timespec="microseconds")
     if isinstance(value, date):
         return value.isoformat()
+    if isinstance(value, Decimal):
+        return str(value)
     return dict(value) if isinstance(value, Mapping) else value

@@ -86,6 +86,15 @@ class Settings(BaseSettings):
         description="Records of one case or customer, claimed together, from which one list is "
         "asked for instead of each record. 0: never.",
     )
+    tombstone_limit: int = Field(
+        10,
+        ge=0,
+        description="Removals that no delete trigger explains, within tombstone_window_s, above "
+        "which nothing more is removed until an operator allows it.",
+    )
+    tombstone_window_s: float = Field(
+        300.0, gt=0, description="The span in which unexplained removals are counted."
+    )
     batch_size: int = Field(100, ge=1, le=1000, description="Triggers claimed at once.")
     max_attempts: int = Field(8, ge=1, description="Failures of one record until it is dead.")
     json_lines: Path | None = Field(

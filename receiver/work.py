@@ -73,8 +73,7 @@ def run(
             list_from=settings.list_from,
             settle_after_s=settings.settle_after_s,
             limits=limits(settings),
-            # Where answers may be old, a not-found may be, too.
-            policy=Policy(recheck_after_s=max(schedule.recheck_after_s, settings.settle_after_s)),
+            policy=policy(settings),
         )
         extending = partial(_extending, schedule.lease_s / 3)
         fetching = partial(_map_until, stop, pool)
@@ -110,6 +109,16 @@ def run(
 def limits(settings: Settings) -> Limits:
     """How hard all workers of these settings may call the CRM API."""
     return Limits(settings.circuit_after, settings.api_calls_per_s)
+
+
+def policy(settings: Settings) -> Policy:
+    """When a not-found is believed (later where answers may be old), and how many at most."""
+    recheck_after_s = SCHEDULES[settings.schedule].recheck_after_s
+    return Policy(
+        max(recheck_after_s, settings.settle_after_s),
+        settings.tombstone_limit,
+        settings.tombstone_window_s,
+    )
 
 
 def make_sink(settings: Settings, engine: Engine) -> Sink | None:

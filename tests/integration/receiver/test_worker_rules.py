@@ -11,9 +11,10 @@ import pytest
 from external_crm.apply import apply
 from external_crm.db import session_factory
 from external_crm.rows import Batch, Cause, Found, Key, NotFound
-from receiver import inbox
+from receiver import inbox, work
 from receiver.crm_api import BadAnswer, Refused, Temporary
 from receiver.models import Hold
+from receiver.settings import Settings
 from receiver.trigger import Event
 from tests.receiver_world import CASE, CUSTOMER, FOLLOWUP, TASK, World
 
@@ -660,6 +661,20 @@ def test_many_unexplained_absences_stop_the_tombstones(world: World) -> None:
     world.run_until_idle()
     assert all(world.row(key) is not None for key in keys)
     assert world.read(lambda s: s.get(Hold, "tombstones")) is None
+
+
+def test_how_many_unexplained_removals_are_too_many_is_a_setting(world: World) -> None:
+    world.policy = work.policy(Settings(tombstone_limit=2, tombstone_window_s=60))
+    keys = [world.crm.put(CUSTOMER, f"A{n}") for n in range(4)]
+    bring_out(world, *keys)
+    world.crm.remove(*keys)
+    for key in keys:
+        world.receive(key)
+    world.run()
+    world.clock.advance(30)
+    world.run()
+    assert sum(world.row(key) is not None for key in keys) == 2
+    assert sum(row.held for row in world.inbox()) == 2
 
 
 def test_workers_that_remove_at_the_same_time_share_one_allowance(world: World) -> None:

@@ -1,6 +1,7 @@
 """The audit trail's entries and their chain."""
 
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from itertools import pairwise
 
 import pytest
@@ -51,3 +52,7 @@ def test_a_chain_that_was_touched_is_said(tamper, sentence: str) -> None:
 def test_diff_names_what_differs() -> None:
     assert audit.diff({"a": 1, "b": 2}, {"a": 1, "b": 3}) == {"b": (2, 3)}
     assert audit.diff(None, {"a": 1}) == {"a": (None, 1)}
+
+
+def test_a_decimal_is_kept_digit_by_digit() -> None:
+    assert audit.as_json({"price": Decimal("10.50")}) == {"price": "10.50"}
