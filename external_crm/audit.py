@@ -18,7 +18,7 @@ Columns = Mapping[str, Any]
 
 
 def as_json(columns: Columns | None) -> dict[str, Any] | None:
-    """Columns as JSON values: dates and instants in ISO 8601, decimals as text, the rest as it is."""
+    """Columns as JSON values: dates and instants in ISO 8601, decimals as text."""
     if columns is None:
         return None
     return {name: _plain(value) for name, value in columns.items()}
