@@ -199,7 +199,7 @@ MUTATIONS = {
     "no_fence": Mutation(no_fence, CROWDED, 1),
     "one_number": Mutation(one_number, CROWDED, 19),
     "unchanged_raises_nothing": Mutation(
-        unchanged_raises_nothing, replace(CROWDED, reverting=0.6), 23
+        unchanged_raises_nothing, replace(CROWDED, reverting=0.6), 249
     ),
     "children_go_with_their_parent": Mutation(children_go_with_their_parent, FAMILIES, 0),
     "delete_trigger_is_believed": Mutation(delete_trigger_is_believed, Mix(forged_trigger=0.5), 1),
