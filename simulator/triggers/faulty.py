@@ -20,7 +20,7 @@ from simulator.faults.models import (
 from simulator.faults.registry import Fired
 from simulator.triggers.outcome import Outcome
 
-_STORM_WIDTH = 16  # copies under way at the same time
+STORM_WIDTH = 16  # copies under way at the same time
 Call = Callable[[], Outcome]
 
 
@@ -49,7 +49,7 @@ def send_under(
         case ConcurrentDuplicate(count=count):
             return _all_at_once(call, count + 1)
         case Storm(count=count):
-            with ThreadPoolExecutor(_STORM_WIDTH, thread_name_prefix="storm") as pool:
+            with ThreadPoolExecutor(STORM_WIDTH, thread_name_prefix="storm") as pool:
                 first = pool.submit(call)
                 for _ in range(count):
                     pool.submit(lambda: None if stopping() else call())

@@ -14,6 +14,7 @@ from simulator.local_crm import changes
 from simulator.server import Simulator
 from simulator.settings import Settings
 from simulator.triggers import outbox
+from simulator.triggers.faulty import STORM_WIDTH
 from simulator.triggers.models import DeliveryState
 from simulator.triggers.urls import Kind
 from tests.conftest import MORNING
@@ -164,11 +165,13 @@ def test_stopping_ends_a_storm(sim_settings: Settings, tls_receiver: TlsReceiver
     with Simulator(sim_settings) as simulator:
         add(simulator, "storm", count=1000)
         one_delivery(simulator.services, tls_receiver.url(""))
-        tls_receiver.next_request()
+        for _ in range(STORM_WIDTH):  # so many are under way, and none gets an answer
+            tls_receiver.next_request()
         stopping = Thread(target=simulator.stop, daemon=True)
         stopping.start()
         stopping.join(PATIENCE_S)
         assert not stopping.is_alive()
+    assert len(tls_receiver.requests) == STORM_WIDTH
 
 
 def test_what_is_never_sent_is_exhausted_until_redelivered(
