@@ -66,7 +66,7 @@ COMMAND = st.builds(
     OBJECTS,
     ACTIONS,
     GOOD_START,
-    # Which examples come depends on constants all over the source, so nothing more is the likeliest:
+    # Which examples come depends on constants all over the source, so mostly nothing more:
     # whatever the source says, some calls must succeed.
     st.integers(0, 3).flatmap(
         lambda more: st.lists(FIELD, max_size=6) if more == 3 else st.just([])
