@@ -84,6 +84,7 @@ class World:
 
     def __init__(self, seed: int, databases: Databases, mix: Mix | None = None) -> None:
         """mix: a chosen one; by default the seed's own."""
+        self.seed = seed
         self.rng = random.Random(seed)
         self.mix = mix or Mix.draw(self.rng)
         self.faulty = True
