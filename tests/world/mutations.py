@@ -136,17 +136,18 @@ def not_found_is_believed_at_once(patch: Patch) -> None:
 
 def coalescing_across_claims(patch: Patch) -> None:
     """A trigger is dropped while another one for its record waits, claimed or not."""
-    real = inbox.store
+    real = inbox.store_all
 
-    def store(session: Any, trigger: Any, now: Any) -> int:
-        waiting = select(InboxTrigger.id).where(
-            inbox.about([Key(trigger.key.kind, trigger.key.id)]),
-            InboxTrigger.state == State.WAITING,
-        )
-        found = session.scalar(waiting.limit(1))
-        return found if found is not None else real(session, trigger, now)
+    def store_all(session: Any, arrivals: Any) -> Any:
+        def waits(key: Key) -> bool:
+            rows = select(InboxTrigger.id).where(
+                inbox.about([key]), InboxTrigger.state == State.WAITING
+            )
+            return session.scalar(rows.limit(1)) is not None
 
-    patch.setattr(inbox, "store", store)
+        return real(session, [new for new in arrivals if not waits(new.trigger.key)])
+
+    patch.setattr(inbox, "store_all", store_all)
 
 
 def answered_before_the_commit(patch: Patch) -> None:
