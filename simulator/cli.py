@@ -1,4 +1,4 @@
-"""The command line: crm-simulator serve, assumptions, and the verbs of the Local CRM.
+"""The command line: serve, assumptions, the verbs of the Local CRM and those of one that runs.
 
 In: options, over CRM_SIM_... variables. Out: a running simulator, or one sentence and exit
 code 2. Killed here: the database has all that was committed.
@@ -12,12 +12,25 @@ from typing import Any
 import click
 
 from simulator.local_crm.cli import COMMANDS
-from simulator.options import Refused, data_dir, option, settings_of
+from simulator.options import (
+    Refused,
+    data_dir,
+    name_variables,
+    option,
+    settings_of,
+    variables,
+)
+from simulator.remote_cli import COMMANDS as REMOTE_COMMANDS
 
 
-@click.group()
+@click.group(epilog=variables())
+@click.version_option(package_name="crm-trigger-kit")
 def main() -> None:
-    """Plays the 8x8 Contact Center side of CRM triggers."""
+    """Plays the 8x8 Contact Center side of CRM triggers.
+
+    Exit codes: 0, done. 1, not done: the simulator says no, what was waited for did not come
+    about, not all is well, or rows were rejected. 2, asked wrongly, or no simulator was reached.
+    """
 
 
 @main.command()
@@ -31,8 +44,17 @@ def main() -> None:
 @option("--retry-schedule", "retry_schedule", type=click.Choice(["standard", "quick"]))
 @option("--chaos-seed", "chaos_seed")
 @option("--freeze-at", "freeze_at")
-def serve(**options: Any) -> None:
-    """Serve the Agent Console, Configuration Manager and CRM API, and send triggers."""
+@click.option(
+    "--ready-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="CRM_SIM_READY_FILE",
+    help="File to hold the URL as long as the simulator listens, and not before.",
+)
+def serve(ready_file: Path | None, **options: Any) -> None:
+    """Serve the Agent Console, Configuration Manager and CRM API, and send triggers.
+
+    The first line on standard output ends with the URL, whatever the port.
+    """
     from simulator import failpoints
     from simulator.db import DatabaseUnusable
     from simulator.logs import set_up_logs
@@ -46,13 +68,16 @@ def serve(**options: Any) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
     try:
+        _say_ready(ready_file, None)
         simulator = Simulator(settings).start()
     except (StartRefused, DatabaseUnusable, CaFileUnusable) as error:
         raise Refused(str(error)) from error
     try:
         click.echo(f"Simulator listens on {simulator.url}")
+        _say_ready(ready_file, simulator.url)
         stopping.wait()
     finally:
+        _say_ready(ready_file, None)
         services = simulator.services
         simulator.stop()
         click.echo(
@@ -74,5 +99,23 @@ def assumptions(grade: str | None) -> None:
     click.echo(render_fidelity(Grade(grade) if grade else None), nl=False)
 
 
-for command in COMMANDS:
+for command in (*COMMANDS, *REMOTE_COMMANDS):
     main.add_command(command)
+name_variables(main)
+
+
+def _say_ready(file: Path | None, url: str | None) -> None:
+    """Put the URL into the ready file, whole or not at all; without one, remove the file."""
+    if file is None:
+        return
+    try:
+        if url is None:
+            file.unlink(missing_ok=True)
+        else:
+            half = file.with_name(f"{file.name}.half")
+            half.write_text(f"{url}\n", encoding="utf-8")
+            half.replace(file)
+    except OSError as error:
+        raise Refused(
+            f"{file} cannot be written ({error.strerror}). Check --ready-file."
+        ) from error

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 from wsgiref.types import WSGIApplication
 
+from simulator.control_api.doctor import DoctorOut
 from simulator.control_api.settings import CertificateOut, Credentials, SettingsOut
 from simulator.control_api.state import Nothing, Seeded, SnapshotOut, SnapshotsOut
 from simulator.receivers import Certificate, Receivers
@@ -122,6 +123,10 @@ class Control:
     def change_settings(self, **settings: Any) -> dict[str, Any]:
         """Change settings while the simulator runs, until a reset; all of them."""
         return self._calls.send("PATCH", "/settings", SettingsOut, settings).settings
+
+    def doctor(self) -> DoctorOut:
+        """Whether each trigger URL can be reached and trusted from where the simulator runs."""
+        return self._calls.get("/doctor", DoctorOut)
 
     def close(self) -> None:
         """Stop the receivers that `serve` started; certificates go too."""

@@ -29,7 +29,6 @@ from simulator.settings import Settings
 from simulator.transport import InProcess
 
 __all__ = ["Simulator", "StartRefused"]
-_ANY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 named, not bound
 
 
 class Simulator(Control):
@@ -71,9 +70,7 @@ class Simulator(Control):
     @property
     def url(self) -> str:  # type: ignore[override]
         """Where to reach it, without a slash at the end."""
-        host = _ANY_ADDRESS.get(self.settings.host, self.settings.host)
-        host = f"[{host}]" if ":" in host else host
-        return f"{'https' if self.settings.tls else 'http'}://{host}:{self._port}"
+        return self.settings.url_at(self._port)
 
     @property
     def services(self) -> Services:

@@ -12,11 +12,14 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from simulator import failpoints
 
+PREFIX = "CRM_SIM_"
+_ANY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 named, not bound
+
 
 class Settings(BaseSettings):
     """How the simulator runs. Each field is also a variable, e.g. `port` is CRM_SIM_PORT."""
 
-    model_config = SettingsConfigDict(env_prefix="CRM_SIM_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8801, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
@@ -219,3 +222,9 @@ class Settings(BaseSettings):
     def database_path(self) -> Path:
         """The SQLite file of the Local CRM."""
         return self.database or self.data_dir / "local_crm.db"
+
+    def url_at(self, port: int) -> str:
+        """Where to reach it on this machine, without a slash at the end. port: the one in use."""
+        host = _ANY_ADDRESS.get(self.host, self.host)
+        host = f"[{host}]" if ":" in host else host
+        return f"{'https' if self.tls else 'http'}://{host}:{port}"

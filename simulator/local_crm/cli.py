@@ -28,6 +28,14 @@ _SHOWN_REJECTS = 20
 _TASKS_AT_A_TIME = 100
 _KINDS = click.Choice(["customer", "case", "followup", "task"], case_sensitive=False)
 _TYPES = click.Choice(["Text", "URL", "Number", "Date", "Pick List"], case_sensitive=False)
+
+
+class _OnePerLine(click.types.StringParamType):
+    """A text that may have spaces in it; several in a variable stand on a line each."""
+
+    envvar_list_splitter = "\n"
+
+
 _seed = click.option("--seed", default=1, show_default=True, help="Equal seeds give equal data.")
 _kind = click.option("--kind", "kind_name", required=True, type=_KINDS)
 
@@ -65,6 +73,7 @@ def seed(customers: int, seed: int, until: datetime, **options: Any) -> None:
     "--map",
     "pairs",
     multiple=True,
+    type=_OnePerLine(),
     metavar="COLUMN=FIELD",
     help="A column of the file and the field that it goes into; once for each.",
 )
@@ -194,7 +203,13 @@ def custom_fields() -> None:
 @click.option("--default", default="", help="A date is MM/DD/YYYY.")
 @click.option("--max-length", type=int, help="Of a Text or URL (bytes), or a Number.")
 @click.option("--required", is_flag=True)
-@click.option("--choice", "choices", multiple=True, help="Of a Pick List; once for each.")
+@click.option(
+    "--choice",
+    "choices",
+    multiple=True,
+    type=_OnePerLine(),
+    help="Of a Pick List; once for each.",
+)
 @data_dir
 def add_field(
     kind_name: str,

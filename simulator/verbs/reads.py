@@ -59,10 +59,14 @@ class Events:
         """Those that fit, by logical time and id: the latest 1,000, or `limit` of them."""
         return self._calls.get("/events", EventsOut, **filters).events
 
+    def summary(self) -> DigestOut:
+        """The digest, how many events it is of, and the seed."""
+        return self._calls.get("/digest", DigestOut)
+
     @property
     def digest(self) -> str:
         """All events that ever were, as one number."""
-        return self._calls.get("/digest", DigestOut).digest
+        return self.summary().digest
 
 
 def _in_path(kind: Kind | str) -> KindInPath:
