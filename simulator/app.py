@@ -17,6 +17,7 @@ from simulator.control_api import routes as control_api
 from simulator.crm_api.routes import blueprint as crm_api
 from simulator.db import open_database
 from simulator.deliveries.routes import blueprint as deliveries
+from simulator.health import health
 from simulator.local_crm.first_start import fill_at_first_start
 from simulator.services import EXTENSION, make_services
 from simulator.settings import Settings
@@ -55,5 +56,6 @@ def create_app(
     web.init_app(app)
     for blueprint in (agent_console, config_manager, deliveries, crm_api):
         app.register_blueprint(blueprint)
+    app.register_api(health)
     control_api.register(app)
     return app
