@@ -71,6 +71,16 @@ class Services:
         with self.sender.cut_off(), self.dispatcher.hold():
             yield
 
+    def pause_deliveries(self) -> None:
+        """Send nothing until it is resumed; triggers that are under way are finished."""
+        self.dispatcher.pause()
+        self.events.note(What.DELIVERIES_PAUSED, "deliveries")
+
+    def resume_deliveries(self) -> None:
+        """Send what is due again."""
+        self.events.note(What.DELIVERIES_RESUMED, "deliveries")
+        self.dispatcher.resume()
+
     def faults_in_force(self) -> list[str]:
         """What is broken on purpose, for whoever asks why something does not come about."""
         in_force = [

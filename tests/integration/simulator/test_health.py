@@ -110,7 +110,11 @@ def test_callers_of_the_crm_api_cannot_make_up_labels(simulator: Simulator) -> N
     simulator.agent.create_customer(firstname="Ada", lastname="Byron")
 
     def ask(kind: str, action: str) -> None:
-        client.post("/cc/v1/wapi", data=command(kind, action, ()), headers=KEY_HEADERS)
+        client.post(
+            "/cc/v1/wapi",
+            data=command(kind, action, (("ACCOUNTNUM", "10000000"),)),
+            headers=KEY_HEADERS,
+        )
 
     ask("Customer", "GET")
     ask("Nonsense", "GET")
