@@ -16,7 +16,10 @@ from simulator.config_manager.routes import blueprint as config_manager
 from simulator.control_api import routes as control_api
 from simulator.crm_api.routes import blueprint as crm_api
 from simulator.db import open_database
+from simulator.deliveries.histories import blueprint as histories
+from simulator.deliveries.instruments import blueprint as instruments
 from simulator.deliveries.routes import blueprint as deliveries
+from simulator.health import health
 from simulator.local_crm.first_start import fill_at_first_start
 from simulator.services import EXTENSION, make_services
 from simulator.settings import Settings
@@ -53,7 +56,8 @@ def create_app(
     app.config["MAX_CONTENT_LENGTH"] = MAX_REQUEST_BYTES
     app.extensions[EXTENSION] = services
     web.init_app(app)
-    for blueprint in (agent_console, config_manager, deliveries, crm_api):
+    for blueprint in (agent_console, config_manager, deliveries, instruments, histories, crm_api):
         app.register_blueprint(blueprint)
+    app.register_api(health)
     control_api.register(app)
     return app

@@ -17,7 +17,7 @@ import json
 import re
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -80,6 +80,7 @@ class Events:
         self._changed = Condition()
         self._kept: deque[LoggedEvent] = deque(maxlen=_KEPT)
         self._closed = False
+        self.on_noted: Callable[[LoggedEvent], None] = lambda event: None
         self._news = 0  # counts on when the log begins anew
         self._count = self._sum = 0
         self.reset(seed)
@@ -114,6 +115,7 @@ class Events:
             self._count += 1
             self._sum = (self._sum + share) % _MODULUS
             self._tell()
+        self.on_noted(event)
 
     def listed(self) -> list[LoggedEvent]:
         """The latest events (at most 20,000), by logical time, then by what they are about."""

@@ -25,6 +25,7 @@ from simulator.fetches import Fetches
 from simulator.journal import Journal
 from simulator.local_crm import changes
 from simulator.logs import Log
+from simulator.metrics import Metrics
 from simulator.settings import Settings
 from simulator.triggers import outbox
 from simulator.triggers.backoff import policy_named
@@ -49,6 +50,7 @@ class Services:
     events: Events
     journal: Journal
     fetches: Fetches
+    metrics: Metrics
     settings: Settings
     first_settings: Settings  # those of the start, to which a reset goes back
     frozen_at_start: datetime | None  # where the clock stood then; None: it ran
@@ -68,6 +70,16 @@ class Services:
         """Within, no trigger is under way; calls that were are cut off and recorded as failed."""
         with self.sender.cut_off(), self.dispatcher.hold():
             yield
+
+    def pause_deliveries(self) -> None:
+        """Send nothing until it is resumed; triggers that are under way are finished."""
+        self.dispatcher.pause()
+        self.events.note(What.DELIVERIES_PAUSED, "deliveries")
+
+    def resume_deliveries(self) -> None:
+        """Send what is due again."""
+        self.events.note(What.DELIVERIES_RESUMED, "deliveries")
+        self.dispatcher.resume()
 
     def faults_in_force(self) -> list[str]:
         """What is broken on purpose, for whoever asks why something does not come about."""
@@ -124,6 +136,8 @@ def make_services(
     """
     chance = Chance(settings.chaos_seed)
     log_of_events, journal, fetches = Events(clock, chance.seed), Journal(clock), Fetches()
+    metrics = Metrics(engine, clock)
+    log_of_events.on_noted = metrics.count
     sender = Sender(
         settings.trigger_method,
         settings.trigger_timeout_s,
@@ -159,6 +173,7 @@ def make_services(
         events=log_of_events,
         journal=journal,
         fetches=fetches,
+        metrics=metrics,
         settings=settings,
         first_settings=settings,
         frozen_at_start=clock.now() if clock.frozen else None,

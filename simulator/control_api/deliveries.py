@@ -10,7 +10,6 @@ from sqlalchemy.orm import selectinload
 from simulator.control_api.frame import control, refusal, reply
 from simulator.control_api.problems import ProblemFound
 from simulator.db import read_session
-from simulator.events import What
 from simulator.services import services
 from simulator.triggers import outbox
 from simulator.triggers.models import Attempt, Delivery, DeliveryState
@@ -171,16 +170,14 @@ def redeliver_many(body: RedeliveryWish) -> Response:
 @control.post("/deliveries/pause", responses={"200": DispatchState})
 def pause_deliveries() -> Response:
     """Send nothing until it is resumed; triggers that are under way are finished."""
-    services().dispatcher.pause()
-    services().events.note(What.DELIVERIES_PAUSED, "deliveries")
+    services().pause_deliveries()
     return reply(DispatchState(paused=True))
 
 
 @control.post("/deliveries/resume", responses={"200": DispatchState})
 def resume_deliveries() -> Response:
     """Send what is due again."""
-    services().events.note(What.DELIVERIES_RESUMED, "deliveries")
-    services().dispatcher.resume()
+    services().resume_deliveries()
     return reply(DispatchState(paused=False))
 
 

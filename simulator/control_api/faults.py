@@ -1,5 +1,6 @@
 """Faults over the control API: add, list, clear, and what faults there are."""
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -8,13 +9,13 @@ from pydantic import BaseModel, Field
 
 from simulator.control_api.frame import control, refusal, reply
 from simulator.control_api.problems import ProblemFound
+from simulator.faults.describe import effect, parameters
 from simulator.faults.models import FAULTS, AnyFault, Fault, NewFault, Where
 from simulator.faults.registry import FaultNotFound, Listed, TooManyFaults
 from simulator.services import services
 
 _NOT_FOUND = refusal("There is no such fault.")
 _TOO_MANY = refusal("Too many faults are in force.")
-_TOLD_ELSEWHERE = ("title", "description", "default")
 
 
 class FaultWanted(BaseModel):
@@ -128,27 +129,9 @@ def _out(listed: Listed) -> FaultOut:
 
 
 def _kind(fault: type[Fault]) -> FaultKindOut:
-    described = fault.model_json_schema()
-    parameters = {name: about for name, about in described["properties"].items() if name != "fault"}
     return FaultKindOut(
         fault=fault.model_fields["fault"].default,
         where=fault.where,
-        effect=" ".join(str(fault.__doc__).split()),
-        parameters=[
-            ParameterOut(
-                name=name,
-                default=about.get("default"),
-                description=about.get("description", ""),
-                accepts=_accepts(about, described.get("$defs", {})),
-            )
-            for name, about in parameters.items()
-        ],
+        effect=effect(fault),
+        parameters=[ParameterOut(**asdict(parameter)) for parameter in parameters(fault)],
     )
-
-
-def _accepts(about: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """The JSON Schema of a value that is given, in one piece."""
-    found = next((one for one in about.get("anyOf", ()) if one != {"type": "null"}), about)
-    if "$ref" in found:
-        found = definitions[found["$ref"].rpartition("/")[2]]
-    return {key: value for key, value in found.items() if key not in _TOLD_ELSEWHERE}

@@ -43,6 +43,7 @@ class ApiRequestOut(BaseModel):
     error: str | None
     record_count: int = Field(description="Records in the reply.")
     records: list[str] = Field(description="Their numbers, the first 100.")
+    fault: str | None = Field(description="The fault that hit the call.")
 
 
 class SentTriggerOut(BaseModel):

@@ -125,6 +125,7 @@ class Watch:
             tags=fingerprint(request.tags),
             http_status=request.http_status,
             error_code=request.error_code,
+            fault=request.fault,
             record_count=request.record_count,
         )
 

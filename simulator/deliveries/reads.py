@@ -14,6 +14,13 @@ from sqlalchemy.orm import Session
 from simulator.triggers.models import Delivery, DeliveryState
 from simulator.triggers.urls import Event, Kind
 
+RECORD_PATHS = {
+    Kind.CUSTOMER: "customers",
+    Kind.CASE: "cases",
+    Kind.FOLLOWUP: "followups",
+    Kind.TASK: "tasks",
+}
+
 
 @dataclass(frozen=True)
 class Filters:

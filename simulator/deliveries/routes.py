@@ -12,7 +12,10 @@ from sqlalchemy.orm import selectinload
 from werkzeug.wrappers import Response
 
 from simulator.db import read_session
-from simulator.deliveries.reads import Filters, count_states, when_next
+from simulator.deliveries.access import may_control
+from simulator.deliveries.forms import AdvanceForm
+from simulator.deliveries.instruments import standing
+from simulator.deliveries.reads import RECORD_PATHS, Filters, count_states, when_next
 from simulator.deliveries.test_trigger import (
     Box,
     NoSuchRecord,
@@ -29,12 +32,6 @@ from simulator.triggers.urls import Event, Kind
 from simulator.web.pagination import load_page
 
 blueprint = Blueprint("deliveries", __name__, url_prefix="/deliveries", template_folder="templates")
-_RECORD_PATHS = {
-    Kind.CUSTOMER: "customers",
-    Kind.CASE: "cases",
-    Kind.FOLLOWUP: "followups",
-    Kind.TASK: "tasks",
-}
 _LARGEST_ID = 2**63 - 1  # SQLite knows no larger integer
 Page = str | tuple[str, int] | Response
 
@@ -42,7 +39,8 @@ Page = str | tuple[str, int] | Response
 @blueprint.get("")
 def show_list() -> str:
     """Deliveries, newest first; `?state=`, `?kind=`, `?event=`, `?record_id=` narrow them down."""
-    return _list("deliveries/list.html")
+    panel = standing() | {"form": AdvanceForm()} if may_control() else {}
+    return _list("deliveries/list.html", may_control=may_control(), **panel)
 
 
 @blueprint.get("/live")
@@ -109,7 +107,7 @@ def send_test() -> Page:
     return redirect(url_for(".show", delivery_id=made.id))
 
 
-def _list(template: str) -> str:
+def _list(template: str, **panel: Any) -> str:
     chosen = Filters.from_address(request.args)
     with read_session(services().engine) as session:
         page = load_page(session, chosen.newest_first())
@@ -121,9 +119,9 @@ def _list(template: str) -> str:
         chosen=chosen,
         kinds=list(Kind),
         events=list(Event),
-        record_paths=_RECORD_PATHS,
+        record_paths=RECORD_PATHS,
         when_next=when_next,
-        now=services().clock.now(),
+        **{"now": services().clock.now()} | panel,
     )
 
 
@@ -138,8 +136,8 @@ def _delivery(template: str, delivery_id: int) -> str:
             template,
             delivery=delivery,
             record_is_there=record is not None,
-            record_paths=_RECORD_PATHS,
-            customer_path=_RECORD_PATHS[Kind.CUSTOMER],
+            record_paths=RECORD_PATHS,
+            customer_path=RECORD_PATHS[Kind.CUSTOMER],
             method=services().settings.trigger_method,
             when_next=when_next,
             now=services().clock.now(),

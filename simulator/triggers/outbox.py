@@ -245,6 +245,7 @@ def _note_attempt(session: Session, delivery: Delivery, outcome: Outcome, now: d
         f"delivery {delivery.id} attempt {delivery.attempt_count}",
         at=now,
         status=outcome.status,
+        delivered=outcome.delivered,
         state=delivery.state,
         next_attempt_at=None if next_at is None else next_at.isoformat(timespec="microseconds"),
     )

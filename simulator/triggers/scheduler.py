@@ -8,6 +8,7 @@ arrives while the work runs, so such a wake-up is kept as a flag and the work ru
 """
 
 import logging
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from threading import Lock
@@ -19,6 +20,7 @@ from simulator.logs import Log
 
 log = Log("simulator.triggers")
 _JOB = "tick"
+_LATE_S, _LATE_TICKS = 5.0, 3  # later than both, and the ticks have ended
 
 
 class Scheduler:
@@ -26,6 +28,7 @@ class Scheduler:
 
     def __init__(self, work: Callable[[], object], tick_s: float) -> None:
         self._work = work
+        self._tick_s = tick_s
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
             executors={"default": ThreadPoolExecutor(2)},
@@ -48,10 +51,18 @@ class Scheduler:
         self._running = False
         self._woken = False
         self._started = False
+        self._ticked_at = float("-inf")  # by time.monotonic()
+
+    @property
+    def ticking(self) -> bool:
+        """Whether it was started, and its ticks come."""
+        late_s = time.monotonic() - self._ticked_at
+        return self._started and late_s < max(_LATE_S, _LATE_TICKS * self._tick_s)
 
     def start(self) -> None:
         """Begin to tick, the first time at once."""
         self._scheduler.start()
+        self._ticked_at = time.monotonic()
         self._started = True
         self.wake()
 
@@ -74,6 +85,7 @@ class Scheduler:
         self._scheduler.shutdown(wait=True)
 
     def _tick(self) -> None:
+        self._ticked_at = time.monotonic()
         with self._lock:
             if self._running:
                 self._woken = True

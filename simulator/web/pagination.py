@@ -38,6 +38,12 @@ def load_page(session: Session, rows: Select[Any]) -> Page[Any]:
     return Page(rows=found, number=number, total=total)
 
 
+def page_of(rows: Sequence[T]) -> Page[T]:
+    """The same for rows that are all there already."""
+    number = min(_asked_for(), max(1, -(-len(rows) // PER_PAGE)))
+    return Page(rows[(number - 1) * PER_PAGE : number * PER_PAGE], number, len(rows))
+
+
 def _asked_for() -> int:
     text = request.args.get("page", "1")
     return max(1, int(text)) if text.isascii() and text.isdecimal() and len(text) < 10 else 1

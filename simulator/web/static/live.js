@@ -1,7 +1,8 @@
 // Keeps parts of a page current without a reload; pages work without it.
 //
 // <div data-live="ADDRESS">...</div> is replaced, once a second while the page is seen, by what
-// ADDRESS answers. Nothing is touched while somebody selects text or types in it.
+// ADDRESS answers. Nothing is touched while somebody selects text, types or presses a
+// button in it; what has the focus keeps it.
 (function () {
   "use strict";
   const EVERY_MS = 1000;
@@ -11,14 +12,17 @@
     const selection = document.getSelection();
     const selecting = selection && !selection.isCollapsed && part.contains(selection.anchorNode);
     const focused = document.activeElement;
-    return selecting || (part.contains(focused) && focused.matches("input, select, textarea"));
+    // A button that is gone when the finger leaves it is never pressed.
+    const pressed = part.matches(":active");
+    return selecting || pressed || (part.contains(focused) && focused.matches("input, select, textarea"));
   }
 
   function replace(part, html) {
     const focused = part.contains(document.activeElement) ? document.activeElement : null;
-    const address = focused && focused.getAttribute("href");
+    const name = ["href", "formaction"].find((one) => focused && focused.hasAttribute(one));
+    const address = name && focused.getAttribute(name);
     part.innerHTML = html;
-    const same = address && part.querySelector(`[href="${CSS.escape(address)}"]`);
+    const same = name && part.querySelector(`[${name}="${CSS.escape(address)}"]`);
     if (same) {
       same.focus({ preventScroll: true });
     }

@@ -66,6 +66,7 @@ def test_a_trigger_and_the_read_that_it_causes_stand_in_the_order_in_which_they_
         "error": None,
         "record_count": 1,
         "records": ["10000000"],
+        "fault": None,
     }
 
 

@@ -24,6 +24,11 @@ PAGES = [
     "/deliveries",
     "/deliveries/1",
     "/deliveries/test",
+    "/deliveries/events",
+    "/deliveries/journal",
+    "/deliveries/faults",
+    "/deliveries/faults/new/stale_read",
+    "/deliveries/unlock",
     "/config/integration/crm-triggers",
     "/config/integration/crm-api",
     "/nowhere",
@@ -110,6 +115,11 @@ def test_every_input_has_a_name_for_those_who_do_not_see_it(filled: Browser) -> 
         "/config/integration/crm-api",
         "/deliveries/1/redeliver",
         "/deliveries/test",
+        "/deliveries/clock/advance",
+        "/deliveries/clock/freeze",
+        "/deliveries/pause",
+        "/deliveries/faults/clear",
+        "/deliveries/faults/new/storm",
     ],
 )
 def test_a_form_without_its_token_is_a_page_with_a_sentence(browser: Browser, path: str) -> None:

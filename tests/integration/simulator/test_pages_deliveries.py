@@ -152,12 +152,20 @@ def test_an_attempt_that_is_on_its_way_is_not_shown_as_overdue(
 
 
 def test_the_live_parts_are_what_the_pages_show(browser: Browser) -> None:
-    for address in ("/deliveries?kind=Customer", "/deliveries/1"):
-        (part,) = browser.get(address).document.xpath("//*[@data-live]")
-        live = browser.get(part.get("data-live"))
-        assert live.status == 200
-        assert live.text == " ".join(part.text_content().split())
-        assert live.document.xpath("//html/head/title") == []
+    for address in (
+        "/deliveries?kind=Customer",
+        "/deliveries/1",
+        "/deliveries/events?what=boxes-saved",
+        "/deliveries/journal",
+        "/deliveries/faults",
+    ):
+        parts = browser.get(address).document.xpath("//*[@data-live]")
+        assert parts, address
+        for part in parts:
+            live = browser.get(part.get("data-live"))
+            assert live.status == 200
+            assert live.text == " ".join(part.text_content().split())
+            assert live.document.xpath("//html/head/title") == []
 
 
 def test_the_states_are_counted_and_lead_to_their_deliveries(
