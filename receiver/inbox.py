@@ -128,11 +128,14 @@ def reject(session: Session, method: str, line: str, reason: str, now: datetime)
 
 
 def oldest_waiting(session: Session) -> datetime | None:
-    """When the oldest trigger that waits was received, or None."""
+    """When the oldest trigger that waits was received, or None; a settle read waits on purpose."""
     # The literal lets the partial index of waiting rows be used.
     waiting = InboxTrigger.state == literal_column(f"'{State.WAITING}'")
     return session.scalar(
-        select(InboxTrigger.received_at).where(waiting).order_by(InboxTrigger.received_at).limit(1)
+        select(InboxTrigger.received_at)
+        .where(waiting, InboxTrigger.cause != SETTLE)
+        .order_by(InboxTrigger.received_at)
+        .limit(1)
     )
 
 

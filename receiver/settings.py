@@ -4,6 +4,7 @@ Misconfigured(sentence)    names the variable and what to set; the command exits
 """
 
 import re
+import shlex
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Literal, Self
@@ -105,6 +106,18 @@ class Settings(BaseSettings):
     )
     web_connections: int = Field(
         10_000, ge=1, description="Connections that a web process keeps open; more have to wait."
+    )
+    alarm_url: SecretStr = Field(
+        SecretStr(""), description="Webhook that alarms and all-clears are sent to, as JSON."
+    )
+    alarm_command: str = Field(
+        "", description="Instead: a command that reads an alarm as one line of JSON. No shell."
+    )
+    alarm_dead_above: int = Field(
+        0, ge=0, description="Number of dead triggers above which there is an alarm."
+    )
+    alarm_oldest_above_s: float = Field(
+        900.0, gt=0, description="Seconds a trigger may wait before there is an alarm."
     )
     log_format: Literal["console", "json"] = Field(
         "console", description="How events are written: console or json."
@@ -213,6 +226,26 @@ class Settings(BaseSettings):
                 f"Manager, Integration > CRM API, or {PREFIX}API_KEY."
             )
         _check_file("CRM_API_CA", self.crm_api_ca)
+        self._check_alarm()
+
+    def _check_alarm(self) -> None:
+        """One place for alarms, and one that could be reached."""
+        url = self.alarm_url.get_secret_value()
+        if url and self.alarm_command:
+            raise Misconfigured(
+                f"{PREFIX}ALARM_URL and {PREFIX}ALARM_COMMAND are both set: choose one."
+            )
+        if url and not url.startswith(("https://", "http://")):
+            raise Misconfigured(f"{PREFIX}ALARM_URL must begin with https:// or http://.")
+        if self.alarm_command:
+            try:
+                found = bool(shlex.split(self.alarm_command))
+            except ValueError:
+                found = False
+            if not found:
+                raise Misconfigured(
+                    f"{PREFIX}ALARM_COMMAND is not a command: look at its quotation marks."
+                )
 
 
 def _is_loopback(host: str) -> bool:

@@ -22,7 +22,8 @@ from external_crm.db import first_line, session_factory
 from external_crm.json_lines import JsonLinesSink
 from external_crm.rows import Policy
 from external_crm.sink import Sink
-from receiver import heartbeat
+from receiver import heartbeat, messenger, upkeep
+from receiver.alarm import Bounds
 from receiver.app import open_engine
 from receiver.backoff import SCHEDULES, delay_s
 from receiver.clock import SystemClock
@@ -63,7 +64,8 @@ def run(
     life = heartbeat.beating(
         session_factory(engine), SystemClock(), heartbeat.own_name(slot), restarts
     )
-    with life, ThreadPoolExecutor(settings.fetch_threads, "fetch") as pool:
+    tending = upkeep.going_on(make_upkeep(settings, engine))
+    with life, tending, ThreadPoolExecutor(settings.fetch_threads, "fetch") as pool:
         schedule = SCHEDULES[settings.schedule]
         rng = random.Random()  # noqa: S311 - jitter, not a secret
         options = WorkerOptions(
@@ -110,6 +112,12 @@ def run(
 def limits(settings: Settings) -> Limits:
     """How hard all workers of these settings may call the CRM API."""
     return Limits(settings.circuit_after, settings.api_calls_per_s)
+
+
+def make_upkeep(settings: Settings, engine: Engine) -> upkeep.Upkeep:
+    """What a worker does beside its batches."""
+    bounds = Bounds(settings.alarm_dead_above, settings.alarm_oldest_above_s)
+    return upkeep.Upkeep(engine, SystemClock(), messenger.make(settings), bounds)
 
 
 def make_sink(settings: Settings, engine: Engine) -> Sink | None:
