@@ -119,6 +119,15 @@ class Settings(BaseSettings):
     alarm_oldest_above_s: float = Field(
         900.0, gt=0, description="Seconds a trigger may wait before there is an alarm."
     )
+    keep_done_days: int = Field(
+        30, ge=0, description="Days that triggers which are done are kept. 0: for ever."
+    )
+    keep_dead_days: int = Field(
+        90, ge=0, description="Days that dead and dropped triggers are kept. 0: for ever."
+    )
+    keep_rejects_days: int = Field(
+        30, ge=0, description="Days that rejects are kept, of which 1,000 are. 0: for ever."
+    )
     log_format: Literal["console", "json"] = Field(
         "console", description="How events are written: console or json."
     )
@@ -227,6 +236,11 @@ class Settings(BaseSettings):
             )
         _check_file("CRM_API_CA", self.crm_api_ca)
         self._check_alarm()
+        if self.keep_done_days and self.settle_after_s >= self.keep_done_days * 86_400:
+            raise Misconfigured(
+                f"{PREFIX}SETTLE_AFTER_S reaches farther back than {PREFIX}KEEP_DONE_DAYS: a "
+                "record is read again that long after its trigger, which must still be there."
+            )
 
     def _check_alarm(self) -> None:
         """One place for alarms, and one that could be reached."""

@@ -1,8 +1,8 @@
-"""What a worker does beside its batches: alarms.
+"""What a worker does beside its batches: alarms, and forgetting what is old.
 
-In: the database and now. Out: messages sent. It runs in a thread of its own, so that neither a
-slow webhook nor a command that hangs makes a trigger wait; every worker does it, and the rows
-say who does what. Killed here: the next tick goes on, a message may be said twice.
+In: the database and now. Out: messages sent, fewer rows. It runs in a thread of its own, so that
+neither a slow webhook nor a command that hangs makes a trigger wait; every worker does it, and
+the rows say who does what. Killed here: the next tick goes on, a message may be said twice.
 """
 
 import threading
@@ -14,31 +14,43 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from external_crm.db import first_line, read_session, session_factory
-from receiver import alarm
+from receiver import alarm, retention
 from receiver.alarm import Bounds, Message
 from receiver.clock import Clock
 from receiver.messenger import Messenger, NotTaken
+from receiver.retention import Ages
 
 log = structlog.get_logger()
 
 EVERY_S = 5.0
+_STEPS = 20  # of pruning at a time: two thousand rows a second keep up with any inbox
 
 
 class Upkeep:
     """One worker's share of it."""
 
-    def __init__(self, engine: Engine, clock: Clock, messenger: Messenger, bounds: Bounds) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Clock,
+        messenger: Messenger,
+        bounds: Bounds,
+        ages: Ages,
+    ) -> None:
         self._engine = engine
         self._sessions = session_factory(engine)
         self._clock = clock
         self._messenger = messenger
         self._bounds = bounds
+        self._ages = ages
 
     def run_once(self) -> None:
         """All that is due now."""
         self._look_for_alarms()
         while self._say_one():
             pass
+        for prune in retention.EACH:
+            self._forget(prune)
 
     def _look_for_alarms(self) -> None:
         now = self._clock.now()
@@ -68,6 +80,18 @@ class Upkeep:
         with self._sessions.begin() as session:
             alarm.strike_off(session, message, self._clock.now())
         return True
+
+    def _forget(self, prune: retention.Prune) -> None:
+        """A small step after the other; what is left over is the next tick's."""
+        removed = 0
+        for _ in range(_STEPS):
+            with self._sessions.begin() as session:
+                rows = prune(session, self._clock.now(), self._ages)
+            removed += rows
+            if rows < retention.STEP:
+                break
+        if removed:
+            log.info("forgotten", what=prune.__name__.removeprefix("prune_"), rows=removed)
 
 
 def _log(message: Message) -> None:

@@ -30,6 +30,7 @@ from receiver.clock import SystemClock
 from receiver.crm_api import CrmApi
 from receiver.gate import Limits
 from receiver.records import Credentials
+from receiver.retention import Ages
 from receiver.settings import Settings
 from receiver.settle import WorkerOptions
 from receiver.transport import RequestsTransport
@@ -117,7 +118,8 @@ def limits(settings: Settings) -> Limits:
 def make_upkeep(settings: Settings, engine: Engine) -> upkeep.Upkeep:
     """What a worker does beside its batches."""
     bounds = Bounds(settings.alarm_dead_above, settings.alarm_oldest_above_s)
-    return upkeep.Upkeep(engine, SystemClock(), messenger.make(settings), bounds)
+    ages = Ages(settings.keep_done_days, settings.keep_dead_days, settings.keep_rejects_days)
+    return upkeep.Upkeep(engine, SystemClock(), messenger.make(settings), bounds, ages)
 
 
 def make_sink(settings: Settings, engine: Engine) -> Sink | None:

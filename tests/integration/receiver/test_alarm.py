@@ -18,6 +18,7 @@ from receiver.alarm import Bounds, Message
 from receiver.crm_api import BadAnswer, Refused, Temporary
 from receiver.gate import Limits
 from receiver.messenger import Command, Messenger, NotTaken
+from receiver.retention import Ages
 from receiver.settings import Settings
 from receiver.upkeep import Upkeep
 from tests.integration.receiver.test_cli import run
@@ -51,7 +52,7 @@ def heard() -> Heard:
 
 
 def upkeep(world: World, to: Messenger, **bounds: Any) -> Upkeep:
-    return Upkeep(world.engine, world.clock, to, Bounds(**bounds))
+    return Upkeep(world.engine, world.clock, to, Bounds(**bounds), Ages())
 
 
 def test_a_refused_credential_is_said_once_and_so_is_its_end(world: World, heard: Heard) -> None:
@@ -270,6 +271,7 @@ def test_a_command_that_fails_or_hangs_is_a_sentence(
         ({"ALARM_URL": "https://x.example/h", "ALARM_COMMAND": "tell"}, "are both set: choose one"),
         ({"ALARM_URL": "ftp://x.example"}, "must begin with https:// or http://"),
         ({"ALARM_COMMAND": "tell 'me"}, "is not a command: look at its quotation marks"),
+        ({"SETTLE_AFTER_S": "86400", "KEEP_DONE_DAYS": "1"}, "reaches farther back than"),
         ({"ALARM_DEAD_ABOVE": "-1"}, "CRM_RECEIVER_ALARM_DEAD_ABOVE is not usable"),
     ],
 )
