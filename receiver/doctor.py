@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from external_crm.db import DatabaseUnusable, first_line, read_session
 from external_crm.rows import Key, Kind
+from receiver import tls_files
 from receiver.app import open_engine
 from receiver.crm_api import BadAnswer, CrmApiError, RecordSource, Refused
 from receiver.settings import PREFIX, Misconfigured, Settings
@@ -61,7 +62,7 @@ def examine(
     can_work = yield from _check("settings of work", settings.check_work)
     if base is not None:
         yield look_from_outside(base)
-    elif can_receive and settings.tls_cert is not None:
+    elif can_receive and settings.tls_cert is not None and settings.tls_key is not None:
         yield look_at_certificate(settings.tls_cert, settings.tls_key)
     yield from look_at_database(settings)
     if can_work:
@@ -116,30 +117,27 @@ def look_from_outside(base: str) -> Finding:
     )
 
 
-def look_at_certificate(certificate: Path, key: Path | None) -> Finding:
+def look_at_certificate(certificate: Path, key: Path) -> Finding:
     """Whether certificate and key fit together and are valid; whom 8x8 trusts is not known here."""
     subject = "certificate"
-    try:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate, key)
-        leaf = x509.load_pem_x509_certificate(certificate.read_bytes())
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
+    problem = tls_files.problem(certificate, key)
+    if problem is not None:
         return Finding(
             Weight.BAD,
             subject,
-            f"{certificate} and {key} cannot be used: {reason}.",
+            problem,
             f"Set {PREFIX}TLS_CERT to the chain and {PREFIX}TLS_KEY to the key it was made for.",
         )
-    problem = _how_long_valid(subject, leaf)
-    if problem is None and leaf.issuer == leaf.subject:
-        problem = Finding(
+    leaf = x509.load_pem_x509_certificate(certificate.read_bytes())
+    soon = _how_long_valid(subject, leaf)
+    if soon is None and leaf.issuer == leaf.subject:
+        soon = Finding(
             Weight.WEAK,
             subject,
             "The certificate is signed by itself.",
             "8x8 trusts public authorities only; take one from such an authority.",
         )
-    return problem or Finding(
+    return soon or Finding(
         Weight.OK, subject, "Certificate and key fit. With --base it is looked at from outside."
     )
 

@@ -128,10 +128,19 @@ def reject(session: Session, method: str, line: str, reason: str, now: datetime)
 
 
 def oldest_waiting(session: Session) -> datetime | None:
-    """When the oldest trigger that waits was received, or None."""
+    """When the oldest trigger that waits was received, or None; a settle read waits on purpose."""
+    return session.scalar(_oldest().where(InboxTrigger.cause != SETTLE))
+
+
+def oldest_unfinished(session: Session) -> datetime | None:
+    """When the oldest row that waits came, a settle read too, or None."""
+    return session.scalar(_oldest())
+
+
+def _oldest() -> Select[datetime]:
     # The literal lets the partial index of waiting rows be used.
     waiting = InboxTrigger.state == literal_column(f"'{State.WAITING}'")
-    return session.scalar(
+    return (
         select(InboxTrigger.received_at).where(waiting).order_by(InboxTrigger.received_at).limit(1)
     )
 

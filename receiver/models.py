@@ -1,4 +1,4 @@
-"""Tables of the receiver: inbox of triggers, rejects, what is on hold, who is alive."""
+"""Tables of the receiver: inbox of triggers, rejects, what is on hold, who is alive, alarms."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -120,3 +120,27 @@ class Heartbeat(Base):
     started_at: Mapped[datetime] = mapped_column(UtcDateTime)
     beat_at: Mapped[datetime] = mapped_column(UtcDateTime)
     restarts: Mapped[int] = mapped_column(default=0)  # by the supervisor, since it runs
+
+
+class Alarm(Base):
+    """Something an operator must hear of, until its all-clear was said."""
+
+    __tablename__ = "receiver_alarms"
+
+    name: Mapped[str] = mapped_column(String(16), primary_key=True)
+    sentence: Mapped[str] = mapped_column(Text)
+    since: Mapped[datetime] = mapped_column(UtcDateTime)
+    over_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # its all-clear is to be said
+    said: Mapped[bool]  # somebody took the alarm itself
+    tries: Mapped[int]  # to say either
+    try_at: Mapped[datetime] = mapped_column(UtcDateTime)  # while it is being said: try again then
+
+
+class Total(Base):
+    """How often something happened, ever; written in the transaction in which it happens."""
+
+    __tablename__ = "receiver_totals"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    label: Mapped[str] = mapped_column(String(32), primary_key=True)  # one of few; or empty
+    value: Mapped[float] = mapped_column(Double)

@@ -4,6 +4,7 @@ Misconfigured(sentence)    names the variable and what to set; the command exits
 """
 
 import re
+import shlex
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Literal, Self
@@ -115,6 +116,27 @@ class Settings(BaseSettings):
     web_connections: int = Field(
         10_000, ge=1, description="Connections that a web process keeps open; more have to wait."
     )
+    alarm_url: SecretStr = Field(
+        SecretStr(""), description="Webhook that alarms and all-clears are sent to, as JSON."
+    )
+    alarm_command: str = Field(
+        "", description="Instead: a command that reads an alarm as one line of JSON. No shell."
+    )
+    alarm_dead_above: int = Field(
+        0, ge=0, description="Number of dead triggers above which there is an alarm."
+    )
+    alarm_oldest_above_s: float = Field(
+        900.0, gt=0, description="Seconds a trigger may wait before there is an alarm."
+    )
+    keep_done_days: int = Field(
+        30, ge=0, description="Days that triggers which are done are kept. 0: for ever."
+    )
+    keep_dead_days: int = Field(
+        90, ge=0, description="Days that dead and dropped triggers are kept. 0: for ever."
+    )
+    keep_rejects_days: int = Field(
+        30, ge=0, description="Days that rejects are kept, of which 1,000 are. 0: for ever."
+    )
     log_format: Literal["console", "json"] = Field(
         "console", description="How events are written: console or json."
     )
@@ -222,6 +244,31 @@ class Settings(BaseSettings):
                 f"Manager, Integration > CRM API, or {PREFIX}API_KEY."
             )
         _check_file("CRM_API_CA", self.crm_api_ca)
+        self._check_alarm()
+        if self.keep_done_days and self.settle_after_s >= self.keep_done_days * 86_400:
+            raise Misconfigured(
+                f"{PREFIX}SETTLE_AFTER_S reaches farther back than {PREFIX}KEEP_DONE_DAYS: a "
+                "record is read again that long after its trigger, which must still be there."
+            )
+
+    def _check_alarm(self) -> None:
+        """One place for alarms, and one that could be reached."""
+        url = self.alarm_url.get_secret_value()
+        if url and self.alarm_command:
+            raise Misconfigured(
+                f"{PREFIX}ALARM_URL and {PREFIX}ALARM_COMMAND are both set: choose one."
+            )
+        if url and not url.startswith(("https://", "http://")):
+            raise Misconfigured(f"{PREFIX}ALARM_URL must begin with https:// or http://.")
+        if self.alarm_command:
+            try:
+                found = bool(shlex.split(self.alarm_command))
+            except ValueError:
+                found = False
+            if not found:
+                raise Misconfigured(
+                    f"{PREFIX}ALARM_COMMAND is not a command: look at its quotation marks."
+                )
 
 
 def _is_loopback(host: str) -> bool:

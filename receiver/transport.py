@@ -59,8 +59,18 @@ class Transport(Protocol):
 class RequestsTransport:
     """`requests` with kept-alive connections, one session a thread."""
 
-    def __init__(self, timeout_s: float, ca: Path | None, max_bytes: int = 8_000_000) -> None:
-        """max_bytes: of one answer, unpacked; each thread may hold so many at a time."""
+    def __init__(
+        self,
+        timeout_s: float,
+        ca: Path | None,
+        max_bytes: int = 8_000_000,
+        peer: str = "The CRM API",
+    ) -> None:
+        """max_bytes: of one answer, unpacked; each thread may hold so many at a time.
+
+        peer: who is called, as sentences name it.
+        """
+        self._peer = peer
         self.timeout_s = timeout_s
         self.max_bytes = max_bytes
         self._verify: str | bool = str(ca) if ca else True
@@ -94,11 +104,11 @@ class RequestsTransport:
         except (requests.RequestException, HTTPError, HTTPException, OSError) as error:
             if deadline.is_over or _timed_out(error):
                 raise self._too_slow() from None
-            raise NoAnswer(f"The CRM API gave no complete answer: {_reason(error)}.") from error
+            raise NoAnswer(f"{self._peer} gave no complete answer: {_reason(error)}.") from error
         if deadline.is_over:
             raise self._too_slow()
         if len(content) > self.max_bytes and reply.status == 200:
-            sentence = f"The CRM API's answer is larger than {self.max_bytes:,} bytes."
+            sentence = f"{self._peer}'s answer is larger than {self.max_bytes:,} bytes."
             raise TooLarge(sentence, content[:_KEPT_BEGINNING])
         return reply
 
@@ -115,7 +125,7 @@ class RequestsTransport:
         return bytes(body)
 
     def _too_slow(self) -> NoAnswer:
-        return NoAnswer(f"The CRM API gave no complete answer within {self.timeout_s:g} s.")
+        return NoAnswer(f"{self._peer} gave no complete answer within {self.timeout_s:g} s.")
 
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)

@@ -22,13 +22,15 @@ from external_crm.db import first_line, session_factory
 from external_crm.json_lines import JsonLinesSink
 from external_crm.rows import Policy
 from external_crm.sink import Sink
-from receiver import heartbeat
+from receiver import heartbeat, messenger, upkeep
+from receiver.alarm import Bounds
 from receiver.app import open_engine
 from receiver.backoff import SCHEDULES, delay_s
 from receiver.clock import SystemClock
 from receiver.crm_api import CrmApi
 from receiver.gate import Limits
 from receiver.records import Credentials
+from receiver.retention import Ages
 from receiver.settings import Settings
 from receiver.settle import WorkerOptions
 from receiver.transport import RequestsTransport
@@ -63,7 +65,8 @@ def run(
     life = heartbeat.beating(
         session_factory(engine), SystemClock(), heartbeat.own_name(slot), restarts
     )
-    with life, ThreadPoolExecutor(settings.fetch_threads, "fetch") as pool:
+    tending = upkeep.going_on(make_upkeep(settings, engine))
+    with life, tending, ThreadPoolExecutor(settings.fetch_threads, "fetch") as pool:
         schedule = SCHEDULES[settings.schedule]
         rng = random.Random()  # noqa: S311 - jitter, not a secret
         options = WorkerOptions(
@@ -119,6 +122,13 @@ def policy(settings: Settings) -> Policy:
         settings.tombstone_limit,
         settings.tombstone_window_s,
     )
+
+
+def make_upkeep(settings: Settings, engine: Engine) -> upkeep.Upkeep:
+    """What a worker does beside its batches."""
+    bounds = Bounds(settings.alarm_dead_above, settings.alarm_oldest_above_s)
+    ages = Ages(settings.keep_done_days, settings.keep_dead_days, settings.keep_rejects_days)
+    return upkeep.Upkeep(engine, SystemClock(), messenger.make(settings), bounds, ages)
 
 
 def make_sink(settings: Settings, engine: Engine) -> Sink | None:

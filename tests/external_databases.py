@@ -79,6 +79,7 @@ def empty(engine: Engine) -> None:
             text(
                 "TRUNCATE customers, cases, followups, tasks, sync_state, audit_entries, "
                 "inbox_triggers, inbox_rejects, receiver_holds, receiver_api_use, "
-                "receiver_custom_fields, receiver_heartbeats RESTART IDENTITY"
+                "receiver_custom_fields, receiver_heartbeats, "
+                "receiver_alarms, receiver_totals RESTART IDENTITY"
             )
         )

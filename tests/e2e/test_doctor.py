@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import trustme
 from click.testing import CliRunner, Result
+from cryptography.hazmat.primitives import serialization
 
 from receiver.cli import main
 from simulator.server import Simulator
@@ -145,7 +146,7 @@ def test_a_base_that_is_none_is_asked_wrongly(run: Run, base: str) -> None:
 @pytest.mark.parametrize(
     ("days", "weight", "sentence"),
     [
-        (-1, "bad", "The certificate expired on"),
+        (-1, "bad", "both.pem expired on"),
         (5, "weak", "The certificate expires on"),
         (300, "ok", "Certificate and key fit."),
     ],
@@ -170,6 +171,21 @@ def test_a_key_that_does_not_fit_is_told(run: Run, tmp_path: Path) -> None:
     done = run("doctor", TLS_CERT=str(tmp_path / "cert.pem"), TLS_KEY=str(tmp_path / "key.pem"))
     assert weights(done)["certificate"] == "bad"
     assert "CRM_RECEIVER_TLS_KEY" in done.stdout
+
+
+def test_a_key_with_a_password_is_told_and_nobody_is_asked_for_it(run: Run, tmp_path: Path) -> None:
+    leaf = trustme.CA().issue_cert("a.example")
+    key = serialization.load_pem_private_key(leaf.private_key_pem.bytes(), None)
+    locked = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"hush"),
+    )
+    (tmp_path / "key.pem").write_bytes(locked)
+    leaf.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    done = run("doctor", TLS_CERT=str(tmp_path / "cert.pem"), TLS_KEY=str(tmp_path / "key.pem"))
+    assert weights(done)["certificate"] == "bad"
+    assert "is protected by a password: store it without one" in done.stdout
 
 
 def test_fetch_prints_the_row_that_a_record_becomes(run: Run, simulator: Simulator) -> None:
