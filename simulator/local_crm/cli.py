@@ -8,7 +8,6 @@ import csv
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -219,7 +218,7 @@ def add_field(
     with _local_crm(options) as (settings, sessions):
         try:
             with sessions.begin() as session:
-                field = definitions.define(session, _with_wire_date(definition))
+                field = definitions.define(session, definitions.with_wire_date(definition))
         except DefinitionRefused as refused:
             raise Refused(str(refused)) from refused
     tag = custom_tag(kind, field, settings.custom_tag_suffix)
@@ -326,18 +325,6 @@ def _show_rejects(report: "Report", path: Path | None) -> None:
             writer.writerows((r.line, r.column, r.value, r.reason) for r in report.rejects)
     except OSError as error:
         raise Refused(f"{path} cannot be written: {error.strerror}.") from error
-
-
-def _with_wire_date(definition: "Definition") -> "Definition":
-    """Dates are kept as the wire has them; a default that is no date is refused later."""
-    from simulator.local_crm.fields import CustomType, read_slashed_date, wire_date
-
-    if definition.type is not CustomType.DATE or not definition.default:
-        return definition
-    try:
-        return replace(definition, default=wire_date(read_slashed_date(definition.default)))
-    except ValueError:
-        return replace(definition, default=f"no date: {definition.default}")
 
 
 def _rules(definition: "Definition") -> list[str]:

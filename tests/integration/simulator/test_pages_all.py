@@ -26,6 +26,10 @@ PAGES = [
     "/deliveries/test",
     "/config/integration/crm-triggers",
     "/config/integration/crm-api",
+    "/config/crm/fields",
+    "/config/crm/fields/customer/new",
+    "/config/crm/fields/customer/tier/edit",
+    "/config/crm/fields/customer/tier/remove",
     "/nowhere",
 ]
 
@@ -36,6 +40,7 @@ def filled(browser: Browser) -> Browser:
     browser.submit(
         "/config/integration/crm-triggers", customer_create="https://crm.example.com/trigger"
     )
+    browser.submit("/config/crm/fields/customer/new", name="tier", type="Text")
     browser.submit("/agent/customers/new", firstname="Ada", lastname="https://evil.example/")
     browser.submit("/agent/cases/new", accountnum="10000000", subject="Broken")
     browser.submit("/agent/followups/new", casenum="10000000", subject="Called")
@@ -108,6 +113,8 @@ def test_every_input_has_a_name_for_those_who_do_not_see_it(filled: Browser) -> 
         "/agent/act-as",
         "/config/integration/crm-triggers",
         "/config/integration/crm-api",
+        "/config/crm/fields/customer/new",
+        "/config/crm/fields/customer/tier/remove",
         "/deliveries/1/redeliver",
         "/deliveries/test",
     ],
