@@ -4,7 +4,6 @@ In: options. Out: rows in the database of the settings, and a line that says wha
 sentence and exit code 2. None of these fires a trigger. Killed here: what was committed stays.
 """
 
-import csv
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -309,6 +308,8 @@ def _mapping(pairs: tuple[str, ...]) -> dict[str, str]:
 
 
 def _show_rejects(report: "Report", path: Path | None) -> None:
+    from simulator.local_crm import csv_import
+
     for reject in report.rejects[:_SHOWN_REJECTS]:
         value = f" (value: {reject.value})" if reject.value else ""
         click.echo(f"Line {reject.line}: {reject.reason}{value}", err=True)
@@ -320,9 +321,7 @@ def _show_rejects(report: "Report", path: Path | None) -> None:
         return
     try:
         with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["line", "column", "value", "reason"])
-            writer.writerows((r.line, r.column, r.value, r.reason) for r in report.rejects)
+            csv_import.write_rejects(report, file)
     except OSError as error:
         raise Refused(f"{path} cannot be written: {error.strerror}.") from error
 

@@ -30,6 +30,10 @@ PAGES = [
     "/config/crm/fields/customer/new",
     "/config/crm/fields/customer/tier/edit",
     "/config/crm/fields/customer/tier/remove",
+    "/config/crm/imports",
+    "/config/crm/bulk",
+    "/config/crm/loads/1",
+    "/config/crm/loads/1/progress",
     "/nowhere",
 ]
 
@@ -50,6 +54,7 @@ def filled(browser: Browser) -> Browser:
         subject="Call",
         middleware_url="https://evil.example/middleware",
     )
+    browser.submit("/config/crm/bulk", customers="1")
     return browser
 
 
@@ -115,6 +120,8 @@ def test_every_input_has_a_name_for_those_who_do_not_see_it(filled: Browser) -> 
         "/config/integration/crm-api",
         "/config/crm/fields/customer/new",
         "/config/crm/fields/customer/tier/remove",
+        "/config/crm/imports",
+        "/config/crm/bulk",
         "/deliveries/1/redeliver",
         "/deliveries/test",
     ],
