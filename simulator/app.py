@@ -12,6 +12,7 @@ from simulator import web
 from simulator.agent_console.routes import blueprint as agent_console
 from simulator.certificates import Authority, own_authority
 from simulator.clock import ControlledClock
+from simulator.config_manager.crm import blueprint as config_crm
 from simulator.config_manager.routes import blueprint as config_manager
 from simulator.control_api import routes as control_api
 from simulator.crm_api.routes import blueprint as crm_api
@@ -56,7 +57,8 @@ def create_app(
     app.config["MAX_CONTENT_LENGTH"] = MAX_REQUEST_BYTES
     app.extensions[EXTENSION] = services
     web.init_app(app)
-    for blueprint in (agent_console, config_manager, deliveries, instruments, histories, crm_api):
+    pages = (agent_console, config_manager, config_crm, deliveries, instruments, histories)
+    for blueprint in (*pages, crm_api):
         app.register_blueprint(blueprint)
     app.register_api(health)
     control_api.register(app)

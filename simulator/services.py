@@ -24,6 +24,7 @@ from simulator.faults.registry import Registry
 from simulator.fetches import Fetches
 from simulator.journal import Journal
 from simulator.local_crm import changes
+from simulator.local_crm.loads import Loads
 from simulator.logs import Log
 from simulator.metrics import Metrics
 from simulator.settings import Settings
@@ -60,6 +61,7 @@ class Services:
     dispatcher: Dispatcher
     scheduler: Scheduler
     player: Player
+    loads: Loads
 
     def wake(self) -> None:
         """Let the dispatcher look at once for what is due."""
@@ -93,6 +95,7 @@ class Services:
     def begin_close(self) -> None:
         """Let go of everybody who waits: nothing is begun any more, calls under way are cut off."""
         self.events.close()
+        self.loads.stop()
         self.dispatcher.stop()
         self.sender.close()
 
@@ -100,6 +103,7 @@ class Services:
         """Come to rest: calls under way are cut off and recorded as failed."""
         self.begin_close()
         self.scheduler.stop()
+        self.loads.close()
         self.dispatcher.close()
         self.engine.dispose()
 
@@ -183,6 +187,7 @@ def make_services(
         dispatcher=dispatcher,
         scheduler=scheduler,
         player=Player(engine, clock, dispatcher, log_of_events),
+        loads=Loads(),
     )
 
 

@@ -4,11 +4,9 @@ In: options. Out: rows in the database of the settings, and a line that says wha
 sentence and exit code 2. None of these fires a trigger. Killed here: what was committed stays.
 """
 
-import csv
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -234,7 +232,7 @@ def add_field(
     with _local_crm(options) as (settings, sessions):
         try:
             with sessions.begin() as session:
-                field = definitions.define(session, _with_wire_date(definition))
+                field = definitions.define(session, definitions.with_wire_date(definition))
         except DefinitionRefused as refused:
             raise Refused(str(refused)) from refused
     tag = custom_tag(kind, field, settings.custom_tag_suffix)
@@ -325,6 +323,8 @@ def _mapping(pairs: tuple[str, ...]) -> dict[str, str]:
 
 
 def _show_rejects(report: "Report", path: Path | None) -> None:
+    from simulator.local_crm import csv_import
+
     for reject in report.rejects[:_SHOWN_REJECTS]:
         value = f" (value: {reject.value})" if reject.value else ""
         click.echo(f"Line {reject.line}: {reject.reason}{value}", err=True)
@@ -336,23 +336,9 @@ def _show_rejects(report: "Report", path: Path | None) -> None:
         return
     try:
         with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["line", "column", "value", "reason"])
-            writer.writerows((r.line, r.column, r.value, r.reason) for r in report.rejects)
+            csv_import.write_rejects(report, file)
     except OSError as error:
         raise Refused(f"{path} cannot be written: {error.strerror}.") from error
-
-
-def _with_wire_date(definition: "Definition") -> "Definition":
-    """Dates are kept as the wire has them; a default that is no date is refused later."""
-    from simulator.local_crm.fields import CustomType, read_slashed_date, wire_date
-
-    if definition.type is not CustomType.DATE or not definition.default:
-        return definition
-    try:
-        return replace(definition, default=wire_date(read_slashed_date(definition.default)))
-    except ValueError:
-        return replace(definition, default=f"no date: {definition.default}")
 
 
 def _rules(definition: "Definition") -> list[str]:

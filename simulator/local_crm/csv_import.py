@@ -4,7 +4,8 @@ In: a file, the kind, which column goes into which field, now. Out: records, 100
 transaction, and a Report that names every row that could not be loaded, with the reason.
 Killed midway: the transactions that were committed stay.
 
-    ImportRefused   the file or the mapping cannot be used at all: nothing was loaded; a sentence
+    ImportRefused       the file or the mapping cannot be used: nothing was loaded; a sentence
+      OtherEncoding     the file is not in the encoding that was named
 
 The file is read twice: what is wrong with it as a whole is known before the first row is loaded.
 """
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -40,6 +41,14 @@ class ImportRefused(Exception):
     """The file or the mapping cannot be used; the message says what to mend."""
 
 
+class OtherEncoding(ImportRefused):
+    """The file is not in the encoding that was named; `fact` is the message without what to do."""
+
+    def __init__(self, fact: str, advice: str) -> None:
+        super().__init__(f"{fact} {advice}")
+        self.fact = fact
+
+
 @dataclass(frozen=True)
 class Reject:
     """One thing that is wrong with one row; `line` is where the row begins, from 1."""
@@ -57,6 +66,14 @@ class Report:
     loaded: int = 0
     rejected: int = 0  # rows
     rejects: list[Reject] = field(default_factory=list)
+
+
+class Survey(NamedTuple):
+    """What a file has."""
+
+    header: list[str]
+    total: int  # records
+    first: list[str]  # the cells of the first record
 
 
 @dataclass(frozen=True)
@@ -89,13 +106,11 @@ def import_csv(
     mapping: the file's column names to fields (tags, or names of custom fields, in any case).
     on_progress: called after each batch with the rows done and the rows there are.
     """
-    # The limit is one for the whole process; its default would refuse the file for one long cell.
-    csv.field_size_limit(max(csv.field_size_limit(), _CELL_LIMIT))
     report = Report()
     with sessions() as session:
         custom = custom_fields.of_kind(session, kind)
     with _open(path, encoding) as file:
-        header, total = _survey(file, path, encoding)
+        header, total, _ = _survey(file, path, encoding)
         targets = _targets(kind, header, mapping, custom)
         rows = _rows(file)
         next(rows)
@@ -107,6 +122,31 @@ def import_csv(
             if on_progress is not None:
                 on_progress(done, total)
     return report
+
+
+def survey(path: Path, encoding: str = "utf-8") -> Survey:
+    """What a file has, read to its end. Raises ImportRefused."""
+    with _open(path, encoding) as file:
+        return _survey(file, path, encoding)
+
+
+def check_mapping(
+    session: Session, kind: Kind, header: Sequence[str], mapping: Mapping[str, str]
+) -> None:
+    """Raises ImportRefused for a mapping that `import_csv` would refuse."""
+    _targets(kind, header, mapping, custom_fields.of_kind(session, kind))
+
+
+def loadable(session: Session, kind: Kind) -> list[Field]:
+    """The fields that a column can go into; those that a column must go into are required."""
+    return list(_loadable(kind, custom_fields.of_kind(session, kind)).values())
+
+
+def write_rejects(report: Report, file: TextIO) -> None:
+    """The rejected rows as CSV: line, column, value, reason."""
+    writer = csv.writer(file)
+    writer.writerow(["line", "column", "value", "reason"])
+    writer.writerows((r.line, r.column, r.value, r.reason) for r in report.rejects)
 
 
 def _open(path: Path, encoding: str) -> TextIO:
@@ -133,31 +173,37 @@ def _rows(file: TextIO) -> Iterator[_Row]:
         line = reader.line_num + 1
 
 
-def _survey(file: TextIO, path: Path, encoding: str) -> tuple[list[str], int]:
-    """The header and the number of records of a file that can be read to its end."""
+def _survey(file: TextIO, path: Path, encoding: str) -> Survey:
+    # The limit is one for the whole process; its default would refuse the file for one long cell.
+    csv.field_size_limit(max(csv.field_size_limit(), _CELL_LIMIT))
     rows = _rows(file)
     line, total = 0, 0
+    first: list[str] = []
     try:
         header = next(rows, _Row(1, [])).cells
         for row in rows:
             line, total = row.line, total + 1
+            first = first or row.cells
             if total > MOST_RECORDS:
                 raise ImportRefused(
                     f"{path} has more than {MOST_RECORDS} records, the most that one import "
                     "takes. Split the file."
                 )
     except UnicodeDecodeError as error:
-        raise ImportRefused(
+        raise OtherEncoding(
             f"{path} is not UTF-8: line {_first_undecodable_line(path)} has the byte "
-            f"0x{error.object[error.start]:02X}. Save it as UTF-8, or give --encoding latin-1."
+            f"0x{error.object[error.start]:02X}.",
+            "Save it as UTF-8, or give --encoding latin-1.",
         ) from None
     except csv.Error as error:
         raise ImportRefused(f"{path} is not CSV after line {line}: {error}.") from None
     if not header:
         raise ImportRefused(f"{path} is empty. Its first line must name the columns.")
     if header[0].startswith(_UTF8_MARK_AS_LATIN_1):
-        raise ImportRefused(f"{path} begins with the mark of UTF-8. Leave out --encoding.")
-    return header, total
+        raise OtherEncoding(f"{path} begins with the mark of UTF-8.", "Leave out --encoding.")
+    if any("\0" in name for name in header):
+        raise ImportRefused(f"{path} is not CSV: its first line has a NUL. Save it as text.")
+    return Survey(header, total, first)
 
 
 def _first_undecodable_line(path: Path) -> int:

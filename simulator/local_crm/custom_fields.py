@@ -7,12 +7,13 @@ API and CSV obey. Steps do not commit; killed before the commit nothing happened
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from sqlalchemy import Connection, bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from simulator.local_crm import fields
-from simulator.local_crm.fields import Definition, Field
+from simulator.local_crm.fields import CustomType, Definition, Field
 from simulator.local_crm.models import MODELS, CustomField
 from simulator.triggers.urls import Kind
 
@@ -50,6 +51,19 @@ def rows(session: Session, kind: Kind) -> list[CustomField]:
     """The definitions of a kind, in the order in which they were made."""
     found = select(CustomField).where(CustomField.kind == kind).order_by(CustomField.id)
     return list(session.scalars(found))
+
+
+def with_wire_date(definition: Definition) -> Definition:
+    """Dates are typed as MM/DD/YYYY and kept as the wire has them; a default that is no date is
+    refused later.
+    """
+    if definition.type is not CustomType.DATE or not definition.default:
+        return definition
+    try:
+        kept = fields.wire_date(fields.read_slashed_date(definition.default))
+    except ValueError:
+        kept = f"no date: {definition.default}"
+    return replace(definition, default=kept)
 
 
 def define(session: Session, definition: Definition) -> Field:

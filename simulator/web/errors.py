@@ -29,11 +29,12 @@ _SENTENCES = {
 def register_error_pages(app: Flask) -> None:
     """Answer these errors with a page."""
     for status in _TITLES:
-        app.register_error_handler(status, _show_error)
+        app.register_error_handler(status, show_error)
     app.register_error_handler(CSRFError, _show_csrf_error)
 
 
-def _show_error(error: HTTPException) -> tuple[str, int]:
+def show_error(error: HTTPException) -> tuple[str, int]:
+    """The page for an error."""
     status = error.code or 500
     return _page(status, _own_sentence(error) or _SENTENCES[status])
 

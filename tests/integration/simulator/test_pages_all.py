@@ -31,6 +31,14 @@ PAGES = [
     "/deliveries/unlock",
     "/config/integration/crm-triggers",
     "/config/integration/crm-api",
+    "/config/crm/fields",
+    "/config/crm/fields/customer/new",
+    "/config/crm/fields/customer/tier/edit",
+    "/config/crm/fields/customer/tier/remove",
+    "/config/crm/imports",
+    "/config/crm/bulk",
+    "/config/crm/loads/1",
+    "/config/crm/loads/1/progress",
     "/nowhere",
 ]
 
@@ -41,6 +49,7 @@ def filled(browser: Browser) -> Browser:
     browser.submit(
         "/config/integration/crm-triggers", customer_create="https://crm.example.com/trigger"
     )
+    browser.submit("/config/crm/fields/customer/new", name="tier", type="Text")
     browser.submit("/agent/customers/new", firstname="Ada", lastname="https://evil.example/")
     browser.submit("/agent/cases/new", accountnum="10000000", subject="Broken")
     browser.submit("/agent/followups/new", casenum="10000000", subject="Called")
@@ -50,6 +59,7 @@ def filled(browser: Browser) -> Browser:
         subject="Call",
         middleware_url="https://evil.example/middleware",
     )
+    browser.submit("/config/crm/bulk", customers="1")
     return browser
 
 
@@ -113,6 +123,10 @@ def test_every_input_has_a_name_for_those_who_do_not_see_it(filled: Browser) -> 
         "/agent/act-as",
         "/config/integration/crm-triggers",
         "/config/integration/crm-api",
+        "/config/crm/fields/customer/new",
+        "/config/crm/fields/customer/tier/remove",
+        "/config/crm/imports",
+        "/config/crm/bulk",
         "/deliveries/1/redeliver",
         "/deliveries/test",
         "/deliveries/clock/advance",
