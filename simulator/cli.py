@@ -6,7 +6,7 @@ code 2. Killed here: the database has all that was committed.
 
 import signal
 from pathlib import Path
-from threading import Event
+from queue import SimpleQueue
 from typing import Any
 
 import click
@@ -64,18 +64,19 @@ def serve(ready_file: Path | None, **options: Any) -> None:
     settings = settings_of(options)
     set_up_logs(settings.log_format)
     failpoints.arm(settings.failpoint)
-    stopping = Event()
+    # Not an Event: a signal while `wait` holds its lock would wait for that lock for ever.
+    stopping: SimpleQueue[int] = SimpleQueue()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopping.set())
+        signal.signal(number, lambda number, _frame: stopping.put(number))
     try:
         _say_ready(ready_file, None)
         simulator = Simulator(settings).start()
     except (StartRefused, DatabaseUnusable, CaFileUnusable) as error:
         raise Refused(str(error)) from error
     try:
-        click.echo(f"Simulator listens on {simulator.url}")
         _say_ready(ready_file, simulator.url)
-        stopping.wait()
+        click.echo(f"Simulator listens on {simulator.url}")
+        stopping.get()
     finally:
         _say_ready(ready_file, None)
         services = simulator.services

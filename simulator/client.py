@@ -20,6 +20,7 @@ import weakref
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from wsgiref.types import WSGIApplication
 
 from simulator.control_api.doctor import DoctorOut
@@ -102,11 +103,11 @@ class Control:
 
     def snapshot(self, name: str) -> SnapshotOut:
         """Keep the present state under a name."""
-        return self._calls.send("PUT", f"/snapshots/{name}", SnapshotOut)
+        return self._calls.send("PUT", f"/snapshots/{quote(name, safe='')}", SnapshotOut)
 
     def restore(self, name: str) -> None:
         """Bring a kept state back."""
-        self._calls.post(f"/snapshots/{name}/restore", Nothing)
+        self._calls.post(f"/snapshots/{quote(name, safe='')}/restore", Nothing)
 
     def snapshots(self) -> list[SnapshotOut]:
         """What is kept, by name."""
@@ -114,7 +115,7 @@ class Control:
 
     def delete_snapshot(self, name: str) -> None:
         """Keep that state no longer."""
-        self._calls.send("DELETE", f"/snapshots/{name}", Nothing)
+        self._calls.send("DELETE", f"/snapshots/{quote(name, safe='')}", Nothing)
 
     def read_settings(self) -> dict[str, Any]:
         """All settings as they are now; secrets are not shown."""

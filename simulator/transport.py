@@ -8,6 +8,7 @@ Killed here: a call may have been carried out although nobody heard the answer.
 """
 
 import json
+import ssl
 from collections.abc import Mapping
 from typing import Any, Protocol
 from wsgiref.types import WSGIApplication
@@ -105,9 +106,9 @@ class OverHttp:
                     verify=self._ca or True,
                     timeout=_TIMEOUT_S,
                 )
-            except requests.RequestException as error:
+            except OSError as error:  # requests' own are; so is a CA file that cannot be read
                 raise ControlUnreachable(
-                    f"No simulator answers at {self._url}: {error}. "
+                    f"No simulator answers at {self._url}: {_reason(error)}. "
                     "Check its address, and for https its CA file (ca.pem in its data folder)."
                 ) from error
         mimetype = reply.headers.get("Content-Type", "").partition(";")[0]
@@ -116,6 +117,18 @@ class OverHttp:
 
 def _headers(token: str | None) -> dict[str, str]:
     return {} if token is None else {"Authorization": f"Bearer {token}"}
+
+
+def _reason(error: BaseException) -> str:
+    """What happened at the bottom, in words without the libraries' own objects."""
+    while (below := error.__cause__ or error.__context__) is not None:
+        error = below
+    match error:
+        case ssl.SSLCertVerificationError():
+            return f"its certificate is not trusted ({error.verify_message})"
+        case OSError(strerror=str(words)):
+            return words
+    return str(error)
 
 
 def _content(status: int, mimetype: str, content: bytes) -> bytes:

@@ -48,10 +48,8 @@ def address(url: str | None, ca: Path | None, **options: Any) -> Address:
     """Where the simulator is that the options and the settings mean. Raises Refused."""
     settings = settings_of(options)
     url = _default_url(settings) if url is None else url.rstrip("/")
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise Refused(f"--url {url} is no address; give one such as https://127.0.0.1:8801.")
     own = settings.data_dir / "ca.pem"
-    if ca is None and urlsplit(url).scheme == "https" and own.is_file():
+    if ca is None and _scheme(url) == "https" and own.is_file():
         ca = own
     token = settings.control_token
     return Address(url, ca, None if token is None else token.get_secret_value())
@@ -106,6 +104,17 @@ def _default_url(settings: Settings) -> str:
             f"{PREFIX}URL. The first line of `serve` has it."
         )
     return settings.url_at(settings.port)
+
+
+def _scheme(url: str) -> str:
+    """http or https. Raises Refused for anything else, and where no host follows."""
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return parts.scheme
+    except ValueError:  # brackets that do not match, a port beyond 65535
+        pass
+    raise Refused(f"{url!r} is no address of a simulator, such as https://127.0.0.1:8801.")
 
 
 def _refusal(status: int, sentence: str) -> click.ClickException:

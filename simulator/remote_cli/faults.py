@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from simulator.remote_cli.connection import remote
-from simulator.remote_cli.printing import as_json, counted, say_json, say_rows
+from simulator.remote_cli.printing import as_json, counted, say_json, say_rows, told
 from simulator.remote_cli.values import pairs
 
 if TYPE_CHECKING:
@@ -76,10 +76,7 @@ def kinds(sim: "Control", fault: str | None, as_json: bool) -> None:
 
 def _say_parameters(kind: "FaultKindOut") -> None:
     click.echo(f"{kind.fault} ({kind.where}): {kind.effect}")
-    given = (
-        (one.name, "" if one.default is None else one.default, one.description)
-        for one in kind.parameters
-    )
+    given = ((one.name, one.default, one.description) for one in kind.parameters)
     say_rows(given, "")
 
 
@@ -91,4 +88,4 @@ def _row(fault: "FaultOut") -> tuple[object, ...]:
 def _told(fault: "FaultOut") -> str:
     """The fault as `faults add` takes it."""
     given = fault.fault.model_dump(mode="json", exclude_defaults=True, exclude={"fault"})
-    return " ".join([fault.fault.fault, *(f"{name}={value}" for name, value in given.items())])
+    return f"{fault.fault.fault} {told(given.items())}".rstrip()

@@ -21,7 +21,7 @@ def say_json(found: Iterable[BaseModel]) -> None:
 
 def say_rows(rows: Iterable[Sequence[object]], otherwise: str) -> None:
     """Rows in columns; `otherwise` where there is none."""
-    texts = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    texts = [[_plain(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     for row in texts:
         padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
@@ -35,6 +35,17 @@ def when(instant: datetime | None) -> str:
     return "" if instant is None else instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
+def told(values: Iterable[tuple[str, object]]) -> str:
+    """NAME=VALUE for each, as the commands take them."""
+    return " ".join(f"{name}={_plain(value)}" for name, value in values)
+
+
 def counted(count: int, noun: str, plural: str | None = None) -> str:
     """E.g. 1 delivery, 2 deliveries."""
     return f"{count} {noun if count == 1 else plural or noun + 's'}"
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value)

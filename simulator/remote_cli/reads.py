@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from simulator.remote_cli.connection import remote
-from simulator.remote_cli.printing import as_json, say_json, say_rows, when
+from simulator.remote_cli.printing import as_json, say_json, say_rows, told, when
 from simulator.remote_cli.values import KINDS
 
 if TYPE_CHECKING:
@@ -72,11 +72,10 @@ def _sent(trigger: "SentTriggerOut") -> tuple[object, ...]:
 
 
 def _asked(request: "ApiRequestOut") -> tuple[object, ...]:
-    tags = " ".join(f"{name}={value}" for name, value in request.tags)
     ended = request.error or request.http_status
-    return "<-", f"{request.object} {request.action}", " ".join(request.records), ended, tags
+    about = " ".join(request.records), ended, told(request.tags)
+    return "<-", f"{request.object} {request.action}", *about
 
 
 def _event(event: "EventOut") -> tuple[object, ...]:
-    about = " ".join(f"{name}={value}" for name, value in event.about.items())
-    return when(event.at), event.what, event.id, about
+    return when(event.at), event.what, event.id, told(event.about.items())

@@ -32,21 +32,21 @@ def list_triggers(sim: "Control", as_json: bool) -> None:
 @triggers.command(name="set")
 @click.argument("kind", type=KINDS)
 @click.argument("event", type=EVENTS)
-@click.argument("url")
+@click.argument("trigger_url", metavar="URL")
 @remote
-def set_trigger(sim: "Control", kind: str, event: str, url: str) -> None:
+def set_trigger(sim: "Control", kind: str, event: str, trigger_url: str) -> None:
     """Put a URL into one box; '' empties it."""
-    sim.triggers.set(kind, event, url)
-    click.echo(f"{kind} {event} {'has its URL' if url else 'is empty'}.")
+    sim.triggers.set(kind, event, trigger_url)
+    click.echo(f"{kind} {event} {'has its URL' if trigger_url else 'is empty'}.")
 
 
 @triggers.command()
-@click.argument("url")
+@click.argument("trigger_url", metavar="URL")
 @remote
-def set_all(sim: "Control", url: str) -> None:
+def set_all(sim: "Control", trigger_url: str) -> None:
     """Put a URL into all boxes; '' empties them.
 
     {kind} and {event} in it become customer, create and so on.
     """
-    sim.triggers.set_all(url)
-    click.echo(f"All boxes {'have their URL' if url else 'are empty'}.")
+    sim.triggers.set_all(trigger_url)
+    click.echo(f"All boxes {'have their URL' if trigger_url else 'are empty'}.")

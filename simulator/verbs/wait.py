@@ -19,7 +19,7 @@ class NotInTime(ControlRefused, TimeoutError):
     """It did not come about; `why` has the reasons, deliveries in the way, faults in force."""
 
     def __init__(self, why: NotMet) -> None:
-        super().__init__(why.status, why.detail, {})
+        super().__init__(why.status, why.detail, {}, why.model_dump(mode="json"))
         self.why = why
 
 

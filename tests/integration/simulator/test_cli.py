@@ -65,6 +65,31 @@ def test_serve_says_where_it_listens_and_ends_on_sigterm(sim_settings: Settings)
     assert re.fullmatch(summary, rest)
 
 
+def test_a_ready_file_holds_the_url_as_long_as_it_serves(
+    sim_settings: Settings, tmp_path: Path
+) -> None:
+    ready = tmp_path / "ready"
+    ready.write_text("of an earlier run\n")
+    data_dir = ("--data-dir", str(sim_settings.data_dir))
+    serving = subprocess.Popen(
+        [*COMMAND, "serve", "--port", "0", *data_dir, "--ready-file", str(ready)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert serving.stdout is not None
+    try:
+        said = serving.stdout.readline()
+        assert ready.read_text() == said.removeprefix("Simulator listens on ")
+    finally:
+        serving.send_signal(signal.SIGTERM)
+        serving.communicate(timeout=PATIENCE_S)
+    assert (serving.returncode, ready.exists()) == (0, False)
+    done = run("serve", *data_dir, "--port", "0", "--ready-file", str(tmp_path / "no" / "file"))
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"Error: {tmp_path / 'no' / 'file'} cannot be written")
+    assert "--ready-file" in done.stderr
+
+
 def test_a_port_in_use_is_one_sentence_and_exit_code_2(
     simulator: Simulator, tmp_path: Path
 ) -> None:
