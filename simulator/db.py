@@ -42,7 +42,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 # Raised with every change of a table: a file made before it cannot be used any more.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class DatabaseUnusable(Exception):
