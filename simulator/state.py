@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from simulator.db import Base
+from simulator.db import SCHEMA_VERSION, Base
 from simulator.local_crm.first_start import fill_at_first_start
 from simulator.services import Services, change_settings
 
@@ -99,6 +99,7 @@ def restore(services: Services, name: str) -> None:
         _connection(services) as live,
         closing(sqlite3.connect(path)) as source,
     ):
+        _refuse_other_schema(source, name)
         source.backup(live)
         # What was read or held back since is not what is there now.
         services.fetches.reset()
@@ -108,6 +109,14 @@ def restore(services: Services, name: str) -> None:
 def forget(services: Services, name: str) -> None:
     """Keep that state no longer. Raises NoSuchSnapshot."""
     _existing(services, name).unlink(missing_ok=True)
+
+
+def _refuse_other_schema(source: sqlite3.Connection, name: str) -> None:
+    (version,) = source.execute("PRAGMA user_version").fetchone()
+    if version != SCHEMA_VERSION:
+        raise SnapshotUnusable(
+            f"The snapshot {name} was kept by another version of the simulator. Keep it anew."
+        )
 
 
 def _folder(services: Services) -> Path:

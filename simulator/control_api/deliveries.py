@@ -59,6 +59,8 @@ class AttemptOut(BaseModel):
     status: int | None
     error: str | None
     reply_excerpt: str
+    method: str | None = Field(description="Of the request; None when none was sent.")
+    fault: str | None = Field(description="The fault that hit the call.")
     duration_ms: float
 
 

@@ -47,11 +47,13 @@ def show_live_journal() -> str:
 
 
 def address_of(id: str) -> str | None:
-    """The page of what an event is about: a delivery or a record."""
+    """The page of what an event is about: a delivery, a record, a fault."""
     delivery = re.fullmatch(r"delivery (\d+)(?: attempt \d+)?", id)
     if delivery:
         return url_for("deliveries.show", delivery_id=int(delivery[1]))
     kind, _, number = id.partition(" ")
+    if kind == "fault":
+        return url_for("instruments.show_faults")
     if kind in list(Kind) and number.isascii() and number.isdecimal():
         path = RECORD_PATHS[Kind(kind)]
         return url_for("agent_console.show_record", path=path, record_id=number)

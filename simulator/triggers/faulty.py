@@ -7,6 +7,7 @@ soon as the receiver has done its work. Killed here: as in a call without a faul
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Barrier
 
 from simulator.faults.models import (
@@ -33,13 +34,25 @@ def send_under(
     """
     if fired is None:
         return call()
+    outcome = _send_under(fired, call, timeout_s, stopping)
+    return replace(outcome, fault=fired.fault.fault)
+
+
+def reaches_receiver(fired: Fired | None) -> bool:
+    """Whether the receiver hears of the attempt at all."""
+    return fired is None or not isinstance(fired.fault, LoseRequest | NeverSend)
+
+
+def _send_under(
+    fired: Fired, call: Call, timeout_s: float, stopping: Callable[[], bool]
+) -> Outcome:
     match fired.fault:
         case NeverSend():
             return Outcome(None, f"Never sent ({_name(fired)}).", "", 0.0, retry=False)
         case LoseRequest():
-            return _timed_out(fired, 0.0, timeout_s)
+            return _timed_out(fired, Outcome(None, None, "", 0.0), timeout_s)
         case LoseAnswer():
-            return _timed_out(fired, call().duration_ms, timeout_s)
+            return _timed_out(fired, call(), timeout_s)
         case Duplicate(count=count):
             outcome = call()
             for _ in range(count):
@@ -57,11 +70,6 @@ def send_under(
     raise NotImplementedError(f"The fault {fired.fault.fault} does not act on sending.")
 
 
-def reaches_receiver(fired: Fired | None) -> bool:
-    """Whether the receiver hears of the attempt at all."""
-    return fired is None or not isinstance(fired.fault, LoseRequest | NeverSend)
-
-
 def _all_at_once(call: Call, count: int) -> Outcome:
     start = Barrier(count)
 
@@ -74,9 +82,10 @@ def _all_at_once(call: Call, count: int) -> Outcome:
     return first.result()
 
 
-def _timed_out(fired: Fired, duration_ms: float, timeout_s: float) -> Outcome:
+def _timed_out(fired: Fired, really: Outcome, timeout_s: float) -> Outcome:
+    """What the sender sees instead of what really came of it."""
     sentence = f"No complete answer within {timeout_s:g} s; the call was given up ({_name(fired)})."
-    return Outcome(None, sentence, "", duration_ms)
+    return replace(really, status=None, error=sentence, reply_excerpt="")
 
 
 def _name(fired: Fired) -> str:

@@ -85,6 +85,8 @@ class Attempt(Base):
     status: Mapped[int | None]  # HTTP status; None when no complete answer came
     error: Mapped[str | None]  # a sentence, unless it was answered with 200
     reply_excerpt: Mapped[str] = mapped_column(default="")
+    method: Mapped[str | None]  # of the request; None when none was sent
+    fault: Mapped[str | None]  # the one that hit the call
     duration_ms: Mapped[float]
 
     delivery: Mapped[Delivery] = relationship(back_populates="attempts")

@@ -213,6 +213,8 @@ def _add_attempt(
             status=outcome.status,
             error=outcome.error,
             reply_excerpt=outcome.reply_excerpt,
+            method=outcome.method,
+            fault=outcome.fault,
             duration_ms=outcome.duration_ms,
         )
     )

@@ -12,6 +12,8 @@ class Outcome:
     reply_excerpt: str  # the beginning of the answer's body
     duration_ms: float
     retry: bool = True  # False: a failure is not tried again
+    method: str | None = None  # of the request; None when none was sent
+    fault: str | None = None  # the one that hit the call
 
     @property
     def delivered(self) -> bool:

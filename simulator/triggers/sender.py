@@ -65,18 +65,19 @@ class Sender:
 
     def send(self, url: str) -> Outcome:
         """What came of calling `url` once, over a connection of its own."""
-        began = time.perf_counter()
+        began, method = time.perf_counter(), self._method
         with Deadline(self._timeout_s) as deadline:
             self._enter(deadline)
             try:
-                status, excerpt = self._call(url, deadline)
+                status, excerpt = self._call(method, url, deadline)
                 error = None if status in self._counts else _sentence_about_status(status)
             except Exception as failure:  # whatever it is, the delivery must be scheduled again
                 status, excerpt = None, ""
                 error = sentence_for(failure, _server_of(url), deadline)
             finally:
                 self._leave(deadline)
-        return Outcome(status, error, excerpt, round((time.perf_counter() - began) * 1000, 3))
+        duration_ms = round((time.perf_counter() - began) * 1000, 3)
+        return Outcome(status, error, excerpt, duration_ms, method=method)
 
     def close(self) -> None:
         """Cut off the calls under way, and those that begin later: the simulator stops."""
@@ -95,13 +96,13 @@ class Sender:
             with self._lock:
                 self._cutting -= 1
 
-    def _call(self, url: str, deadline: Deadline) -> tuple[int, str]:
+    def _call(self, method: str, url: str, deadline: Deadline) -> tuple[int, str]:
         with requests.Session() as session:
             session.trust_env = False  # no proxy, no .netrc, no other CA from the environment
             for scheme in ("https://", "http://"):
                 session.mount(scheme, _Adapter(self.tls, deadline))
             with session.request(
-                self._method,
+                method,
                 url,
                 headers=HEADERS,
                 timeout=self._timeout_s,

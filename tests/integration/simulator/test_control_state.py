@@ -1,7 +1,9 @@
 """The simulator as a whole over the control API: reset, snapshots, settings, certificates."""
 
+import sqlite3
 import ssl
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -109,6 +111,19 @@ def test_a_snapshot_that_is_broken_leaves_all_as_it_was(call: Caller, simulator:
     problem = call.refused(409, "POST", "/snapshots/broken/restore")
 
     assert problem["named"] == ["name"]
+    assert call("GET", f"/records/customers/{account}")["values"]["firstname"] == "Ada"
+
+
+def test_a_snapshot_of_another_version_is_refused(call: Caller, simulator: Simulator) -> None:
+    account = customer(call)
+    call("PUT", "/snapshots/old")
+    path: Path = simulator.settings.data_dir / "snapshots" / "old.db"
+    with closing(sqlite3.connect(path)) as kept:
+        kept.execute("PRAGMA user_version = 1")
+
+    problem = call.refused(409, "POST", "/snapshots/old/restore")
+
+    assert "kept by another version of the simulator" in problem["detail"]
     assert call("GET", f"/records/customers/{account}")["values"]["firstname"] == "Ada"
 
 

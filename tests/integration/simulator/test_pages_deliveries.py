@@ -57,7 +57,11 @@ def test_the_table_shows_a_waiting_delivery(browser: Browser) -> None:
 def test_a_delivery_shows_every_attempt(
     browser: Browser, services: Services, clock: ManualClock
 ) -> None:
-    attempt(services, clock, Outcome(500, "The receiver answered 500.", "<b>boom</b>", 1234.5))
+    attempt(
+        services,
+        clock,
+        Outcome(500, "The receiver answered 500.", "<b>boom</b>", 1234.5, method="GET"),
+    )
     clock.advance(timedelta(seconds=5))
     attempt(services, clock, Outcome(None, "crm.example.com refused the connection.", "", 2.0))
     page = browser.get("/deliveries/1")
@@ -70,6 +74,7 @@ def test_a_delivery_shows_every_attempt(
             "1",
             "2026-03-02 09:00:00 UTC",
             "2026-03-02 09:00:00 UTC",
+            f"GET {URL}?AccountID=10000000",
             "500",
             "The receiver answered 500.",
             "<b>boom</b>",
@@ -79,6 +84,7 @@ def test_a_delivery_shows_every_attempt(
             "2",
             "2026-03-02 09:00:05 UTC",
             "2026-03-02 09:00:05 UTC",
+            "none was sent",
             "none",
             "crm.example.com refused the connection.",
             "",

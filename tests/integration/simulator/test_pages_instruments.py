@@ -130,6 +130,10 @@ def test_a_fault_is_added_hits_and_is_cleared(
     page = browser.submit("/deliveries", action="/deliveries/clock/advance", by="1", unit="s")
     assert "lose_answer number 1, on triggers kind Customer, first 2, hit 1 of 1 calls" in page.text
 
+    (attempt,) = rows(browser.get("/deliveries/1"))
+    url = tls_receiver.url("/customer/create?AccountID=10000000")
+    assert attempt[3:5] == [f"GET {url} lose_answer", "none"]
+
     page = press(browser, page, "Clear fault 1")
     assert page.flashes == ["Fault 1 is cleared."]
     assert "Nothing is broken on purpose." in page.text
