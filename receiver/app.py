@@ -6,7 +6,7 @@ from sqlalchemy import Engine
 from werkzeug.exceptions import HTTPException
 
 from external_crm.db import DatabaseUnusable, make_engine, session_factory
-from receiver import endpoint, health
+from receiver import endpoint, health, metrics
 from receiver.clock import Clock, SystemClock
 from receiver.db import check_tables
 from receiver.ingest import FAILED, LARGEST_BODY, NOT_FOUND, WRONG_METHOD, Ingest, Reply
@@ -41,6 +41,7 @@ def create_app(settings: Settings, engine: Engine, clock: Clock | None = None) -
     app.url_map.merge_slashes = False  # a doubled slash would be answered with a redirect
     app.register_blueprint(endpoint.blueprint)
     app.register_blueprint(health.blueprint)
+    app.register_blueprint(metrics.blueprint)
     app.register_error_handler(Exception, _plain_error)
     if settings.wsgi_front:
         beside = max(1, settings.web_threads // 4)

@@ -6,6 +6,7 @@ an API that is down or wants us to wait is not called another hundred times firs
 """
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -20,6 +21,7 @@ class Calls:
 
     def __init__(self, circuit_after: int) -> None:
         self.made = 0
+        self.outcomes: Counter[str] = Counter()  # of the calls, for the metrics
         self.answered = False  # whether the API said anything at all, be it an error of its own
         self.failing: list[Key] = []
         self.reason = ""
@@ -48,6 +50,7 @@ class Calls:
 
     def _note(self, key: Key, error: CrmApiError | None) -> None:
         with self._lock:
+            self.outcomes[_outcome(error)] += 1
             if isinstance(error, Temporary):
                 self.failing.append(key)
                 self.reason = str(error)
@@ -58,3 +61,11 @@ class Calls:
             self.failing.clear()
             if isinstance(error, Refused):
                 self.refused, self.reason = error, str(error)
+
+
+def _outcome(error: CrmApiError | None) -> str:
+    if error is None:
+        return "answered"
+    if isinstance(error, Temporary):
+        return "failed"
+    return "refused" if isinstance(error, Refused) else "unusable"

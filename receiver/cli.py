@@ -11,7 +11,6 @@ import click
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
 
 from external_crm.db import MIGRATIONS as EXTERNAL_CRM_MIGRATIONS
 from external_crm.db import (
@@ -19,18 +18,17 @@ from external_crm.db import (
     NotMigrated,
     first_line,
     make_engine,
-    read_session,
     session_factory,
 )
 from external_crm.rows import Kind
 from receiver import (
     doctor_cli,
     failpoints,
-    gate,
     inbox,
     lifeline,
     logs,
     repair_cli,
+    status_cli,
     supervisor,
     web,
     work,
@@ -38,7 +36,6 @@ from receiver import (
 from receiver.app import open_engine
 from receiver.db import MIGRATIONS
 from receiver.ingest import PATH
-from receiver.models import Hold
 from receiver.settings import PREFIX, Misconfigured, Settings
 from receiver.settle import TOMBSTONES
 from receiver.trigger import Event
@@ -163,30 +160,6 @@ def urls(base: str) -> None:
     )
 
 
-@main.command()
-def status() -> None:
-    """Print what is stored, waits or failed.
-
-    Counts of the triggers that were received, wait, are retried, are done, are dead and were
-    rejected, whether the CRM API is called and how much of its budget is left, and what is on
-    hold.
-    """
-    settings = Settings.load()
-    engine = open_engine(settings)
-    now = datetime.now(UTC)
-    with read_session(engine) as session:
-        for name, number in inbox.counts(session).items():
-            click.echo(f"{name:<10} {number}")
-        click.echo(f"circuit    {'open' if inbox.is_on_hold(session, gate.CIRCUIT) else 'closed'}")
-        click.echo(f"budget     {_budget(session, now, work.limits(settings))}")
-        for hold in session.query(Hold).order_by(Hold.name):
-            click.echo(f"on hold    {hold.name} since {hold.since:%Y-%m-%d %H:%M:%S} UTC")
-            click.echo(f"           {hold.reason}")
-            if hold.until is not None:
-                click.echo(f"           One record probes at {hold.until:%Y-%m-%d %H:%M:%S} UTC.")
-    engine.dispose()
-
-
 @main.group()
 def tombstones() -> None:
     """Go on after tombstones were stopped."""
@@ -209,15 +182,14 @@ def resume() -> None:
         click.echo("Tombstones were not stopped.")
 
 
-for command in (doctor_cli.doctor, doctor_cli.fetch, repair_cli.dead, repair_cli.rejects):
+for command in (
+    doctor_cli.doctor,
+    doctor_cli.fetch,
+    repair_cli.dead,
+    repair_cli.rejects,
+    status_cli.status,
+):
     main.add_command(command)
-
-
-def _budget(session: Session, now: datetime, limits: gate.Limits) -> str:
-    if not limits.calls_per_s:
-        return "no limit"
-    spare = gate.calls_to_spare(session, now, limits)
-    return f"{limits.calls_per_s:g} calls a second, {max(0.0, spare):.0f} to spare"
 
 
 def _check_base(base: str) -> None:

@@ -44,6 +44,7 @@ from external_crm.rows import (
     Verification,
 )
 from external_crm.verdicts import RecordState
+from receiver import totals
 from receiver.claims import Claim, Claimed, Family, Leave
 from receiver.models import Hold, InboxTrigger, Reject, State
 from receiver.plan import affordable
@@ -125,6 +126,7 @@ def reject(session: Session, method: str, line: str, reason: str, now: datetime)
     session.add(row)
     session.flush()
     session.execute(delete(Reject).where(Reject.id <= row.id - KEPT_REJECTS))
+    totals.add(session, {(totals.REJECTED, ""): 1})
 
 
 def oldest_waiting(session: Session) -> datetime | None:

@@ -10,14 +10,15 @@ rules 7 and 11 take from a record's last trigger lie seconds back, ages are days
 names a row by its id, which is not given to another.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Select, delete, literal_column, select
 from sqlalchemy.orm import Session
 
-from receiver import inbox
+from external_crm.rows import TRIGGER
+from receiver import inbox, totals
 from receiver.inbox import LOOK_BACK
 from receiver.models import InboxTrigger, Reject, State
 
@@ -44,7 +45,7 @@ def prune_done(session: Session, now: datetime, ages: Ages) -> int:
     oldest = inbox.oldest_unfinished(session)
     if oldest is not None:
         before = min(before, oldest - LOOK_BACK)
-    return _remove(session, _finished(State.DONE, before))
+    return _remove(session, session.scalars(_finished(State.DONE, before)).all())
 
 
 def prune_dead(session: Session, now: datetime, ages: Ages) -> int:
@@ -52,7 +53,13 @@ def prune_dead(session: Session, now: datetime, ages: Ages) -> int:
     if not ages.dead:
         return 0
     before = now - timedelta(days=ages.dead)
-    return sum(_remove(session, _finished(state, before)) for state in (State.DEAD, State.DROPPED))
+    removed = triggers = 0
+    for state in (State.DEAD, State.DROPPED):
+        rows = session.execute(_finished(state, before).add_columns(InboxTrigger.cause)).all()
+        triggers += sum(cause == TRIGGER for _, cause in rows)
+        removed += _remove(session, [row_id for row_id, _ in rows])
+    totals.add(session, {(totals.FORGOTTEN, ""): triggers})
+    return removed
 
 
 def prune_rejects(session: Session, now: datetime, ages: Ages) -> int:
@@ -82,8 +89,7 @@ def _finished(state: State, before: datetime) -> Select[int]:
     )
 
 
-def _remove(session: Session, which: Select[int]) -> int:
-    ids = session.scalars(which).all()
+def _remove(session: Session, ids: Sequence[int]) -> int:
     if not ids:
         return 0
     gone = delete(InboxTrigger).where(InboxTrigger.id.in_(ids))

@@ -6,7 +6,8 @@ Killed here: the transaction never happened, and the claim's lease runs out.
 """
 
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -27,7 +28,7 @@ from external_crm.rows import (
     Read,
     Verdict,
 )
-from receiver import custom_fields, gate, inbox, settle_reads
+from receiver import custom_fields, gate, inbox, settle_reads, totals
 from receiver.answers import Answer, Fetched
 from receiver.backoff import Schedule, delay_s
 from receiver.claims import Claimed
@@ -90,6 +91,7 @@ class Settlement:
     now: datetime
     options: WorkerOptions
     rng: random.Random
+    tally: totals.Tally = field(default_factory=Counter)
 
     @property
     def ticket(self) -> int:
@@ -121,8 +123,10 @@ class Settlement:
         return Settled(finished, field_changes)
 
     def note_calls(self) -> None:
-        """Keep what the reads say of the API, once for a whole claim."""
+        """Keep what the reads say of the API, once for a whole claim; and the tally, at last."""
         if self.fetched.calls is not None:
+            for outcome, number in self.fetched.calls.outcomes.items():
+                self.tally[totals.API_CALLS, outcome] += number
             gate.note(
                 self.session,
                 self.fetched.claim,
@@ -131,6 +135,7 @@ class Settlement:
                 self.options.limits,
                 self.options.schedule.probe_after_s,
             )
+        totals.add(self.session, self.tally)
 
     def fail(self, row: Claimed, error: CrmApiError) -> None:
         """The error decides: wait for the credentials, wait for the API, or nearer to dead."""
@@ -144,6 +149,7 @@ class Settlement:
         elif isinstance(error, BadAnswer):
             if row.attempts + 1 >= self.options.max_attempts:
                 inbox.bury(self.session, row, self.ticket, text, error.reply, self.now)
+                self.tally[totals.DIED, ""] += 1
                 log.error("dead", trigger=row.id, record=str(row.key), reason=text)
                 return
             due_at = self._backed_off(row.attempts + 1)
@@ -153,6 +159,7 @@ class Settlement:
             if isinstance(error, Temporary) and error.retry_after_s is not None:
                 due_at = max(due_at, self._after(error.retry_after_s))
             inbox.postpone(self.session, row, self.ticket, due_at, text)
+        self.tally[totals.RETRIED, ""] += 1
         log.warning("retried", trigger=row.id, record=str(row.key), reason=text)
 
     # --- reads ----------------------------------------------------------------------------------
@@ -201,8 +208,19 @@ class Settlement:
                 else:
                     done[verdict.outcome].append(row)
         for outcome, rows in done.items():
-            inbox.finish(self.session, [row.id for row in rows], outcome, self.now)
+            self._finish([row for row in rows if row.cause == TRIGGER], outcome)
+            own = [row.id for row in rows if row.cause != TRIGGER]
+            if own:
+                inbox.finish(self.session, own, outcome, self.now)
         return [Finished(row.id, row.key, why) for why, rows in done.items() for row in rows]
+
+    def _finish(self, triggers: Sequence[Claimed], outcome: Outcome) -> None:
+        if not triggers:
+            return
+        number = inbox.finish(self.session, [row.id for row in triggers], outcome, self.now)
+        self.tally[totals.APPLIED, outcome.value] += number
+        for row in triggers[:number]:  # of a few that somebody finished before, which is all one
+            totals.note_lag(self.tally, self.now - row.received_at)
 
     def _put_back(self, row: Claimed, applied: Applied, verdict: Verdict) -> None:
         """No attempt: due when there may be more to know; rule 4: overtaken, at once and alone.
@@ -219,6 +237,8 @@ class Settlement:
             due_at = self._backed_off(row.postponed + 1)
             inbox.postpone(self.session, row, self.ticket, due_at, reason)
             return
+        if verdict.outcome is Outcome.OVERTAKEN:
+            self.tally[totals.OVERTAKEN, ""] += 1
         concerned = [verdict, *(applied.verdicts[p] for p in parents if p in applied.verdicts)]
         inbox.put_back(
             self.session,

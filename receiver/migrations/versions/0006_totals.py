@@ -19,7 +19,7 @@ def upgrade() -> None:
     )
     op.execute(
         "INSERT INTO receiver_totals (name, label, value)"
-        " SELECT 'finished', verdict, count(*) FROM inbox_triggers"
+        " SELECT 'applied', verdict, count(*) FROM inbox_triggers"
         " WHERE cause = 'trigger' AND state = 'done' AND verdict IS NOT NULL GROUP BY verdict"
     )
     op.execute(
