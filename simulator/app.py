@@ -18,6 +18,7 @@ from simulator.control_api import routes as control_api
 from simulator.crm_api.routes import blueprint as crm_api
 from simulator.db import open_database
 from simulator.deliveries.routes import blueprint as deliveries
+from simulator.interactions.routes import blueprint as interactions
 from simulator.local_crm.first_start import fill_at_first_start
 from simulator.services import EXTENSION, make_services
 from simulator.settings import Settings
@@ -54,7 +55,7 @@ def create_app(
     app.config["MAX_CONTENT_LENGTH"] = MAX_REQUEST_BYTES
     app.extensions[EXTENSION] = services
     web.init_app(app)
-    for blueprint in (agent_console, config_manager, config_crm, deliveries, crm_api):
+    for blueprint in (agent_console, config_manager, config_crm, interactions, deliveries, crm_api):
         app.register_blueprint(blueprint)
     control_api.register(app)
     return app
