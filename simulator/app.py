@@ -21,6 +21,7 @@ from simulator.deliveries.histories import blueprint as histories
 from simulator.deliveries.instruments import blueprint as instruments
 from simulator.deliveries.routes import blueprint as deliveries
 from simulator.health import health
+from simulator.interactions.routes import blueprint as interactions
 from simulator.local_crm.first_start import fill_at_first_start
 from simulator.services import EXTENSION, make_services
 from simulator.settings import Settings
@@ -57,8 +58,8 @@ def create_app(
     app.config["MAX_CONTENT_LENGTH"] = MAX_REQUEST_BYTES
     app.extensions[EXTENSION] = services
     web.init_app(app)
-    pages = (agent_console, config_manager, config_crm, deliveries, instruments, histories)
-    for blueprint in (*pages, crm_api):
+    consoles = (agent_console, config_manager, config_crm, interactions)
+    for blueprint in (*consoles, deliveries, instruments, histories, crm_api):
         app.register_blueprint(blueprint)
     app.register_api(health)
     control_api.register(app)

@@ -1,0 +1,1 @@
+"""What customers do: they call and write. The Local CRM changes, and no trigger fires."""

@@ -1,0 +1,116 @@
+"""The page of interactions: end a call, receive an email, and see that nothing fires.
+
+In: a press of a button. Out: a redirect to the page, with a line that says what was filed where.
+Killed before the commit: nothing happened.
+"""
+
+from typing import Any
+
+from flask import Blueprint, redirect, render_template, request, session, url_for
+from sqlalchemy import func, select
+from wtforms import Form, StringField, TextAreaField
+
+from simulator.db import read_session
+from simulator.local_crm import auto_log, inbound_email
+from simulator.local_crm.auto_log import NobodyCalls
+from simulator.local_crm.changes import ChangeRefused
+from simulator.local_crm.inbound_email import Filed, InboundEmail
+from simulator.local_crm.models import RecordVersion
+from simulator.services import services
+from simulator.triggers.models import Delivery
+from simulator.triggers.urls import Kind
+from simulator.web.answers import Page
+
+blueprint = Blueprint(
+    "interactions", __name__, url_prefix="/interactions", template_folder="templates"
+)
+_KEY = "interaction"  # in the cookie: what was done, until the next page
+_SHOWN_CHANGES = 10
+_PATHS = {
+    Kind.CUSTOMER: "customers",
+    Kind.CASE: "cases",
+    Kind.FOLLOWUP: "followups",
+    Kind.TASK: "tasks",
+}
+
+
+class EmailForm(Form):
+    """An email as a customer sends it."""
+
+    sender = StringField("From", render_kw={"placeholder": "Ada Byron <ada@example.com>"})
+    subject = StringField("Subject")
+    body = TextAreaField("Text", render_kw={"rows": 4})
+
+
+@blueprint.get("")
+def show() -> Page:
+    """Both buttons, and the latest changes of the Local CRM."""
+    return _page(EmailForm())
+
+
+@blueprint.post("/call")
+def end_call() -> Page:
+    """A call with some customer ends: auto-log makes a task."""
+    with read_session(services().engine) as db:
+        before = _newest(db, RecordVersion)
+    rng = services().chance.of("interaction", before)
+    try:
+        with services().sessions.begin() as db:
+            [task] = auto_log.auto_log(db, 1, rng, services().clock.now())
+    except NobodyCalls:
+        return _page(EmailForm(), nobody_calls=True), 409
+    except ChangeRefused as refused:
+        return _page(EmailForm(), call_problem=str(refused)), 422
+    session[_KEY] = {"what": "The call has ended; auto-log made", "made": [(Kind.TASK, task)]}
+    return redirect(url_for(".show"))
+
+
+@blueprint.post("/email")
+def receive_email() -> Page:
+    """A customer writes: a case or a follow-up, for a new sender a customer too."""
+    form = EmailForm(request.form)
+    email = InboundEmail(form.sender.data or "", form.subject.data or "", form.body.data or "")
+    reopens = services().settings.email_reopens_closed_case
+    try:
+        with services().sessions.begin() as db:
+            filed = inbound_email.receive(db, email, services().clock.now(), reopens=reopens)
+    except ChangeRefused as refused:
+        form.sender.errors = [str(refused)]
+        return _page(form), 422
+    session[_KEY] = _in_words(filed)
+    return redirect(url_for(".show"))
+
+
+def _page(form: EmailForm, *, nobody_calls: bool = False, call_problem: str = "") -> str:
+    newest_first = select(RecordVersion).order_by(RecordVersion.id.desc())
+    with read_session(services().engine) as db:
+        changes = db.scalars(newest_first.limit(_SHOWN_CHANGES)).all()
+        newest_delivery = _newest(db, Delivery)
+    return render_template(
+        "interactions/interactions.html",
+        form=form,
+        done=session.pop(_KEY, None),
+        nobody_calls=nobody_calls,
+        call_problem=call_problem,
+        changes=changes,
+        newest_delivery=newest_delivery,
+        reopens=services().settings.email_reopens_closed_case,
+        paths={kind.value: path for kind, path in _PATHS.items()},
+    )
+
+
+def _newest(db: Any, model: Any) -> int:
+    """The number of the newest row; 0 where there is none. It reads one entry of the key."""
+    return db.scalar(select(func.max(model.id))) or 0
+
+
+def _in_words(filed: Filed) -> dict[str, Any]:
+    customer, case = (Kind.CUSTOMER, filed.account), (Kind.CASE, filed.case)
+    if filed.followup is None:
+        new = [customer] if filed.new_customer else []
+        return {"what": "The email was received; it made", "made": [*new, case]}
+    state = "was closed and is open again" if filed.reopened else "has a follow-up more"
+    return {
+        "what": f"The email was received; case {filed.case} {state}. It made",
+        "made": [(Kind.FOLLOWUP, filed.followup)],
+    }

@@ -1,0 +1,101 @@
+"""A call ends, an email arrives: the Local CRM changes, and nothing fires."""
+
+import pytest
+from sqlalchemy import func, select
+
+from simulator.db import read_session
+from simulator.local_crm.models import Case, Customer, Followup, Task
+from simulator.services import Services
+from simulator.triggers.models import Delivery
+from tests.forms import Browser, Page
+from tests.local_crm import fill_boxes
+
+PAGE = "/interactions"
+CALL, EMAIL = f"{PAGE}/call", f"{PAGE}/email"
+FIRST = "10000000"
+
+
+@pytest.fixture(autouse=True)
+def boxes(services: Services) -> None:
+    """All boxes are filled, so an agent's change would fire."""
+    with services.sessions.begin() as session:
+        fill_boxes(session, "https://crm.example.com")
+
+
+def count(services: Services, model: type) -> int:
+    with read_session(services.engine) as session:
+        return session.scalar(select(func.count()).select_from(model)) or 0
+
+
+def write(browser: Browser, subject: str, sender: str = "Ada Byron <ada@example.com>") -> Page:
+    return browser.submit(PAGE, action=EMAIL, sender=sender, subject=subject, body="Text")
+
+
+def test_without_a_customer_nobody_calls_and_the_page_says_what_to_do(
+    browser: Browser, services: Services
+) -> None:
+    page = browser.submit(PAGE, action=CALL)
+    assert page.status == 409
+    assert "There is no customer who could call. Create one or many first." in page.text
+    assert "Nothing has changed yet." in page.text
+    assert count(services, Task) == 0
+
+
+def test_a_call_that_ends_makes_a_task_and_fires_nothing(
+    browser: Browser, services: Services
+) -> None:
+    browser.submit("/agent/customers/new", firstname="Ada", lastname="Byron")
+    assert count(services, Delivery) == 1
+    page = browser.submit(PAGE, action=CALL)
+    assert page.flashes == [
+        f"The call has ended; auto-log made Task {FIRST}. "
+        "No trigger fired: delivery 1 is still the newest."
+    ]
+    assert f"/agent/tasks/{FIRST}" in page.links
+    assert "auto_log" in page.text
+    assert (count(services, Task), count(services, Delivery)) == (1, 1)
+    assert browser.get(PAGE).flashes == []
+
+
+def test_an_email_becomes_a_customer_and_a_case_and_an_answer_a_followup(
+    browser: Browser, services: Services
+) -> None:
+    page = write(browser, "Noise on the line")
+    assert page.flashes == [
+        f"The email was received; it made Customer {FIRST} and Case {FIRST}. "
+        "No trigger fired: there is still no delivery."
+    ]
+    page = write(browser, f"Re: [Case {FIRST}]")
+    assert page.flashes[0].startswith(
+        f"The email was received; case {FIRST} has a follow-up more. It made Followup {FIRST}."
+    )
+    page = write(browser, "Another thing")
+    assert page.flashes[0].startswith("The email was received; it made Case 10000001.")
+    assert (count(services, Customer), count(services, Case), count(services, Followup)) == (
+        1,
+        2,
+        1,
+    )
+    assert count(services, Delivery) == 0
+
+
+def test_an_email_opens_a_closed_case_again_and_fires_nothing(
+    browser: Browser, services: Services
+) -> None:
+    write(browser, "Noise on the line")
+    browser.submit(f"/agent/cases/{FIRST}/edit", status="Closed")
+    page = write(browser, f"Re: [Case {FIRST}]")
+    assert f"case {FIRST} was closed and is open again." in page.flashes[0]
+    assert browser.get(f"/agent/cases/{FIRST}").field("status") == "Open"
+    assert count(services, Delivery) == 1  # the agent's
+
+
+def test_a_sender_without_an_address_is_said_beside_the_field(
+    browser: Browser, services: Services
+) -> None:
+    page = write(browser, "<script>", sender="")
+    assert page.status == 422
+    assert page.problem("sender") == "The sender (empty) has no address."
+    assert page.value("subject") == "<script>"
+    assert b"<script>" not in page.content
+    assert count(services, Customer) == 0
