@@ -191,9 +191,18 @@ def test_an_upload_is_loaded_once(
     browser: Browser, client: FlaskClient, services: Services
 ) -> None:
     page = upload(client, "firstname,lastname\nAda,Byron\n")
-    loaded(browser, services, page)
-    again = browser.send(page)
+    free = Event()
+
+    def occupy(_: Tell) -> Report:
+        free.wait(30)
+        return Report()
+
+    services.loads.begin("slow.csv", Kind.CUSTOMER, 1, occupy)
+    assert "Waiting: 0 of 1" in browser.send(page).text
+    again = browser.send(page)  # while the first one waits for its turn
     assert again.status == 404
+    free.set()
+    services.loads.wait()
     assert "Choose the file again in CRM > Imports." in again.text
     assert len(customers(services)) == 1
     assert browser.get(f"{IMPORTS}/map/..%2Fx?kind=Customer&encoding=utf-8").status == 404
