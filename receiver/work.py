@@ -8,8 +8,9 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
+from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 import click
@@ -42,6 +43,31 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 
+class Stop:
+    """The wish to end. A threading.Event would not do: its `set` in a signal handler waits for
+    ever for a lock that its `wait` holds in the same thread.
+    """
+
+    def __init__(self) -> None:
+        self._wished: SimpleQueue[None] = SimpleQueue()
+        self._is_set = False
+
+    def set(self) -> None:
+        """Wish it; a signal handler may."""
+        self._is_set = True
+        self._wished.put(None)
+
+    def is_set(self) -> bool:
+        """Whether it is wished; any thread may ask."""
+        return self._is_set
+
+    def wait(self, seconds: float) -> None:
+        """Pause for so long, or until it is wished; for one thread."""
+        if not self._is_set:
+            with suppress(Empty):
+                self._wished.get(timeout=seconds)
+
+
 class Stopping(Exception):
     """The worker was asked to end in the midst of a batch, whose rows it gives back."""
 
@@ -56,7 +82,7 @@ def run(
     """
     settings.check_work()
     engine = open_engine(settings)
-    stop = threading.Event()
+    stop = Stop()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     transport = RequestsTransport(
@@ -145,7 +171,7 @@ def make_sink(settings: Settings, engine: Engine) -> Sink | None:
 
 
 def _map_until(
-    stop: threading.Event, pool: ThreadPoolExecutor, read: Callable[[A], B], what: Iterable[A]
+    stop: Stop, pool: ThreadPoolExecutor, read: Callable[[A], B], what: Iterable[A]
 ) -> Iterable[B]:
     """Fetch in threads; raises Stopping once `stop` is set, after the calls that are under way."""
 
