@@ -24,5 +24,6 @@ def configure(log_format: str) -> None:
     structlog.configure(
         processors=shared,
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # A line in one write: several processes share one stream.
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )

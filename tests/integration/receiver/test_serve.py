@@ -6,12 +6,18 @@ import signal
 import socket
 import sqlite3
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, func, select
 
+from external_crm.db import read_session
+from external_crm.models import LIVE_TABLES, AuditEntry
+from external_crm.rows import Kind
+from receiver.models import Heartbeat, InboxTrigger
+from tests import external_databases
 from tests.served_receiver import Serving, children, every_customer
 
 Serve = Callable[..., Serving]
@@ -148,6 +154,28 @@ def test_a_trusted_proxy_names_the_client(serve: Serve) -> None:
         )
         assert b" 404 " in proxy.recv(1000)
     serving.says("203.0.113.9")
+
+
+def test_many_web_and_worker_processes_share_one_postgresql(postgresql: Engine) -> None:
+    """Each customer is named by two triggers, in whatever process they and their reads end up."""
+    external_databases.empty(postgresql)
+    url = postgresql.url.render_as_string(hide_password=False)
+    numbers = [str(number) for number in range(1, 61)] * 2
+    with every_customer() as api, ExitStack() as stack:
+        serving = Serving(
+            url, CRM_API_URL=api, WEB_PROCESSES="2", WORK_PROCESSES="3", BATCH_SIZE="5"
+        )
+        stack.callback(serving.close)
+        serving.says("Receiver listens", *["Worker reads"] * 3)
+        with ThreadPoolExecutor(8) as agents:
+            assert set(agents.map(serving.trigger, numbers)) == {200}
+        serving.says(*(f" trigger={row}\n" for row in range(1, len(numbers) + 1)))
+        with read_session(postgresql) as session:
+            assert session.scalar(select(func.count()).select_from(Heartbeat)) == 3
+    with read_session(postgresql) as session:
+        assert set(session.scalars(select(InboxTrigger.state))) == {"done"}
+        assert set(session.scalars(select(LIVE_TABLES[Kind.CUSTOMER].c.account_id))) == set(numbers)
+        assert session.scalar(select(func.count()).select_from(AuditEntry)) == 60
 
 
 def customers(engine: Engine) -> list[str]:
