@@ -19,7 +19,7 @@ from receiver.crm_api import CrmApiError
 from receiver.doctor import Weight
 from receiver.mapping import UnmappableRecord, to_row
 from receiver.settings import Settings
-from receiver.transport import Reply, RequestsTransport
+from receiver.transport import HttpTransport, Reply
 from receiver.work import make_source
 
 
@@ -37,7 +37,7 @@ def doctor(base: str | None, strict: bool) -> None:
     settings = Settings.load()
     refused = {Weight.BAD, Weight.WEAK} if strict else {Weight.BAD}
     well = True
-    with closing(RequestsTransport(settings.crm_api_timeout_s, settings.crm_api_ca)) as transport:
+    with closing(HttpTransport(settings.crm_api_timeout_s, settings.crm_api_ca)) as transport:
         make = partial(make_source, transport=transport)
         for finding in examination.examine(settings, make, base):
             click.echo(f"{finding.weight:<5} {finding.subject:<17} {finding.sentence}")
@@ -75,7 +75,7 @@ def fetch(kind: str, record_id: str, raw: bool, mapped: bool) -> None:
         click.echo(json.dumps(filled, indent=2, default=str, ensure_ascii=False))
 
 
-class _Keeping(RequestsTransport):
+class _Keeping(HttpTransport):
     """Keeps the latest reply, as it came."""
 
     reply: Reply | None = None

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from receiver.alarm import Message
 from receiver.settings import Settings
-from receiver.transport import NoAnswer, RequestsTransport
+from receiver.transport import HttpTransport, NoAnswer
 
 DEADLINE_S = 10.0
 _LARGEST_ANSWER = 64 * 1024
@@ -56,7 +56,7 @@ class Webhook:
     def __init__(self, url: str) -> None:
         self._url = url
         peer = "The alarm's webhook"  # its URL is a secret
-        self._transport = RequestsTransport(DEADLINE_S, None, _LARGEST_ANSWER, peer)
+        self._transport = HttpTransport(DEADLINE_S, None, _LARGEST_ANSWER, peer)
 
     def tell(self, message: Message) -> None:
         """Return once it was answered with 2xx. Raises NotTaken."""

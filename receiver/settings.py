@@ -244,6 +244,10 @@ class Settings(BaseSettings):
                 f"Manager, Integration > CRM API, or {PREFIX}API_KEY."
             )
         _check_file("CRM_API_CA", self.crm_api_ca)
+        if self.crm_api_ca is not None and not tls_files.is_authority(self.crm_api_ca):
+            raise Misconfigured(
+                f"{PREFIX}CRM_API_CA {self.crm_api_ca} holds no certificate in PEM format."
+            )
         self._check_alarm()
         if self.keep_done_days and self.settle_after_s >= self.keep_done_days * 86_400:
             raise Misconfigured(

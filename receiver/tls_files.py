@@ -32,6 +32,15 @@ def problem(cert: Path, key: Path) -> str | None:
     return None
 
 
+def is_authority(ca: Path) -> bool:
+    """Whether a file holds certificates by which others could be checked."""
+    try:
+        ssl.create_default_context(cafile=str(ca))
+    except ssl.SSLError:
+        return False
+    return True
+
+
 _REASONS = {
     "KEY_VALUES_MISMATCH": "the key belongs to another certificate",
     "NO_START_LINE": "one of them holds no PEM text",

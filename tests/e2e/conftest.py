@@ -24,7 +24,7 @@ from receiver.db import Base as ReceiverBase
 from receiver.models import InboxTrigger
 from receiver.records import Credentials
 from receiver.settle import WorkerOptions
-from receiver.transport import RequestsTransport
+from receiver.transport import HttpTransport
 from receiver.worker import Worker
 from simulator.server import Simulator
 from simulator.settings import Settings
@@ -159,7 +159,7 @@ def loop(receiver_web: ReceiverWeb, sim_settings: Settings) -> Iterator[Loop]:
             for event in ("create", "edit", "delete")
         }
         browser.submit("/config/integration/crm-triggers", **boxes)
-        transport = RequestsTransport(30, simulator.ca_path)
+        transport = HttpTransport(30, simulator.ca_path)
         credentials = Credentials(
             settings.tenant, settings.api_username, settings.api_password.get_secret_value()
         )

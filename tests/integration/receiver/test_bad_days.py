@@ -19,7 +19,7 @@ from receiver.cli import main
 from receiver.crm_api import CrmApi
 from receiver.records import Credentials
 from receiver.settings import Settings
-from receiver.transport import RequestsTransport
+from receiver.transport import HttpTransport
 from receiver.trigger import Event
 from tests.loopback_crm_api import LoopbackCrmApi, body, ok
 from tests.receiver_world import CASE, CUSTOMER, TASK, World
@@ -37,7 +37,7 @@ def api() -> Iterator[LoopbackCrmApi]:
 
 @pytest.fixture
 def world(engine: Engine, api: LoopbackCrmApi) -> Iterator[World]:
-    transport = RequestsTransport(20, None)
+    transport = HttpTransport(20, None)
     world = World(engine)
     world.crm = CrmApi(transport, api.url, Credentials("acme", "api", "pw"))
     yield world

@@ -24,7 +24,7 @@ from receiver.crm_api import CrmApi
 from receiver.models import InboxTrigger
 from receiver.records import Credentials
 from receiver.settle import WorkerOptions
-from receiver.transport import RequestsTransport
+from receiver.transport import HttpTransport
 from receiver.worker import Worker
 from tests.loopback_crm_api import (
     HEAD,
@@ -92,14 +92,14 @@ def api() -> Iterator[LoopbackCrmApi]:
 
 
 @pytest.fixture
-def transport() -> Iterator[RequestsTransport]:
-    transport = RequestsTransport(20, None, MAX_BYTES)
+def transport() -> Iterator[HttpTransport]:
+    transport = HttpTransport(20, None, MAX_BYTES)
     yield transport
     transport.close()
 
 
 @pytest.fixture
-def read(engine: Engine, api: LoopbackCrmApi, transport: RequestsTransport) -> Iterator[Read]:
+def read(engine: Engine, api: LoopbackCrmApi, transport: HttpTransport) -> Iterator[Read]:
     world = World(engine)
     world.crm = CrmApi(transport, api.url, Credentials("acme", "api", "pw"))
     worker = world.worker(max_attempts=ATTEMPTS)
@@ -243,7 +243,7 @@ def test_the_worker_hangs_up_on_a_reply_that_is_too_large(read: Read) -> None:
 
 
 def test_eight_large_replies_at_a_time_hold_up_nobody(
-    engine: Engine, api: LoopbackCrmApi, transport: RequestsTransport
+    engine: Engine, api: LoopbackCrmApi, transport: HttpTransport
 ) -> None:
     world = World(engine)
     keys = [Key(CUSTOMER, f"A{number}") for number in range(16)]

@@ -106,6 +106,24 @@ def test_files_that_hold_no_certificate_are_a_sentence(
     assert f"CRM_RECEIVER_TLS_{which.upper()}" in said
 
 
+@pytest.mark.parametrize("content", ["", "nonsense"])
+def test_an_authority_that_is_no_certificate_is_a_sentence(
+    database: Path, tmp_path: Path, content: str
+) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.write_text(content)
+    done = run(
+        database,
+        "work",
+        CRM_API_URL="https://127.0.0.1:1",
+        TENANT="acme",
+        API_KEY="key",
+        CRM_API_CA=str(ca),
+    )
+    assert done.exit_code == 2
+    assert done.stderr == f"CRM_RECEIVER_CRM_API_CA {ca} holds no certificate in PEM format.\n"
+
+
 def test_the_database_of_an_older_version_says_which_command(database: Path) -> None:
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("UPDATE receiver_version SET version_num = '0001'")

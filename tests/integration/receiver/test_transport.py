@@ -8,7 +8,7 @@ import pytest
 from external_crm.rows import Key, Kind
 from receiver.crm_api import BadAnswer, CrmApi, Refused, Temporary
 from receiver.records import Credentials
-from receiver.transport import NoAnswer, RequestsTransport
+from receiver.transport import HttpTransport, NoAnswer
 from tests.tls_receiver import (
     Authority,
     TlsReceiver,
@@ -23,14 +23,14 @@ DEADLINE_S = 0.4
 
 
 @pytest.fixture
-def transport(receiver_authority: Authority) -> Iterator[RequestsTransport]:
-    transport = RequestsTransport(DEADLINE_S, receiver_authority.path, max_bytes=100_000)
+def transport(receiver_authority: Authority) -> Iterator[HttpTransport]:
+    transport = HttpTransport(DEADLINE_S, receiver_authority.path, max_bytes=100_000)
     yield transport
     transport.close()
 
 
 def test_a_complete_answer_comes_with_status_and_headers(
-    transport: RequestsTransport, tls_receiver: TlsReceiver
+    transport: HttpTransport, tls_receiver: TlsReceiver
 ) -> None:
     tls_receiver.will(answer(429, "slow down", Retry_After="7"))
     reply = transport.post(tls_receiver.url(), {"x-api-key": "k"}, b"<COMMAND/>")
@@ -52,7 +52,7 @@ def test_a_complete_answer_comes_with_status_and_headers(
     ids=["status line", "headers", "body", "handshake", "silence", "silence before TLS"],
 )
 def test_a_reply_that_drips_or_never_comes_is_cut_off(
-    transport: RequestsTransport, tls_receiver: TlsReceiver, reply
+    transport: HttpTransport, tls_receiver: TlsReceiver, reply
 ) -> None:
     tls_receiver.will(reply)
     with pytest.raises(NoAnswer, match=r"^The CRM API gave no complete answer within 0.4 s\.$"):
@@ -70,7 +70,7 @@ def test_a_reply_that_drips_or_never_comes_is_cut_off(
     ids=["reset", "truncated", "no HTTP", "closed"],
 )
 def test_a_broken_reply_is_a_sentence(
-    transport: RequestsTransport, tls_receiver: TlsReceiver, reply
+    transport: HttpTransport, tls_receiver: TlsReceiver, reply
 ) -> None:
     tls_receiver.will(reply)
     with pytest.raises(NoAnswer, match=r"^The CRM API gave no complete answer: .+\.$"):
@@ -78,16 +78,14 @@ def test_a_broken_reply_is_a_sentence(
 
 
 def test_an_answer_without_end_is_not_taken_in(
-    transport: RequestsTransport, tls_receiver: TlsReceiver
+    transport: HttpTransport, tls_receiver: TlsReceiver
 ) -> None:
     tls_receiver.will(answer(200, "x" * 200_000))
     with pytest.raises(NoAnswer, match=r"larger than 100,000 bytes\.$"):
         transport.post(tls_receiver.url(), {}, b"")
 
 
-def test_a_redirect_is_not_followed(
-    transport: RequestsTransport, tls_receiver: TlsReceiver
-) -> None:
+def test_a_redirect_is_not_followed(transport: HttpTransport, tls_receiver: TlsReceiver) -> None:
     tls_receiver.will(answer(302, Location=tls_receiver.url("/login")))
     assert transport.post(tls_receiver.url(), {}, b"").status == 302
     assert len(tls_receiver.requests) == 1
@@ -96,7 +94,7 @@ def test_a_redirect_is_not_followed(
 def test_a_certificate_that_nobody_vouches_for_is_refused(
     tls_receiver: TlsReceiver, tmp_path: Path
 ) -> None:
-    stranger = RequestsTransport(DEADLINE_S, Authority(tmp_path).path)
+    stranger = HttpTransport(DEADLINE_S, Authority(tmp_path).path)
     with pytest.raises(NoAnswer, match="CERTIFICATE_VERIFY_FAILED"):
         stranger.post(tls_receiver.url(), {}, b"")
     stranger.close()
@@ -124,7 +122,7 @@ FAILED = '<WAPI><REPLY STATUS="-1" ERROR_STR="{}" ERROR_CODE="{}"/></WAPI>'
     ],
 )  # fmt: skip
 def test_the_api_own_errors_decide(
-    transport: RequestsTransport, tls_receiver: TlsReceiver, reply, error: type[Exception]
+    transport: HttpTransport, tls_receiver: TlsReceiver, reply, error: type[Exception]
 ) -> None:
     api = CrmApi(transport, tls_receiver.url(""), Credentials("t", "u", "p"), frozenset({"1002"}))
     tls_receiver.will(reply, reply)
@@ -134,7 +132,7 @@ def test_the_api_own_errors_decide(
 
 @pytest.mark.parametrize("second", [OK, FAILED.format("No such case.", "40")])
 def test_an_error_that_reads_like_a_refusal_is_the_records_own_if_others_are_let_in(
-    transport: RequestsTransport, tls_receiver: TlsReceiver, second: str
+    transport: HttpTransport, tls_receiver: TlsReceiver, second: str
 ) -> None:
     api = CrmApi(transport, tls_receiver.url(""), Credentials("t", "u", "p"))
     tls_receiver.will(answer(200, FAILED.format("Not allowed: locked.", "9")), answer(200, second))
@@ -160,7 +158,7 @@ DATE = "Mon, 02 Mar 2026 09:00:00 GMT"
 )
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after_is_read_as_seconds_or_as_a_date(
-    transport: RequestsTransport,
+    transport: HttpTransport,
     tls_receiver: TlsReceiver,
     status: int,
     headers: dict[str, str],
@@ -174,7 +172,7 @@ def test_retry_after_is_read_as_seconds_or_as_a_date(
 
 
 def test_both_endpoints_are_called_as_documented(
-    transport: RequestsTransport, tls_receiver: TlsReceiver
+    transport: HttpTransport, tls_receiver: TlsReceiver
 ) -> None:
     tls_receiver.will(answer(200, OK), answer(200, OK))
     by_password = Credentials("t", "u", "p")
