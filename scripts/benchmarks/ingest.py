@@ -5,32 +5,25 @@ of the no-op on the same server with the same settings (gated), and of the naive
 Every request names another record; after each round the rows are counted against the 200s.
 """
 
-import os
-import signal
-import socket
-import subprocess
-import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
 from sqlalchemy import Engine, text
-from sqlalchemy.exc import DBAPIError
 
 from external_crm.db import MIGRATIONS as EXTERNAL_CRM_MIGRATIONS
-from external_crm.db import DatabaseUnusable, make_engine, read_session
+from external_crm.db import make_engine, read_session
 from receiver.db import MIGRATIONS
 from scripts.benchmarks import rounds, wrk
+from scripts.benchmarks.processes import SECRET, canned, postgresql, receiver_web
 from scripts.benchmarks.report import Result
 
-SECRET = "a-secret-of-24-characters"  # noqa: S105 - of a database that lives for a minute
 LEAST_OF_NOOP = 1.2
 LEAST_OF_NAIVE = 20
 MOST_P99_OF_P50 = 5
-POSTGRESQL_URL = os.environ.get("BENCH_POSTGRESQL_URL", "postgresql+psycopg://postgres@127.0.0.1")
 
 
 @dataclass
@@ -80,24 +73,24 @@ def run(quick: bool) -> Result:
 
 def _start_all(stack: ExitStack, scratch: Path) -> list[Candidate]:
     """No-op, naive script, and a receiver for each database."""
-    api = stack.enter_context(_server("crm-api"))
-    noop = stack.enter_context(_server("noop"))
+    api = stack.enter_context(canned("crm-api"))
+    noop = stack.enter_context(canned("noop"))
     own = f"sqlite:///{scratch / 'naive.db'}"
-    naive = stack.enter_context(_server("naive", own, api))
+    naive = stack.enter_context(canned("naive", own, api))
     found = [
         Candidate("Flask no-op", f"{noop}/8x8/{SECRET}"),
         Candidate("naive script, SQLite", f"{naive}/8x8/{SECRET}"),
     ]
     databases = {"SQLite": f"sqlite:///{scratch / 'inbox.db'}"}
-    postgresql = stack.enter_context(_postgresql())
-    if postgresql is not None:
-        databases["PostgreSQL"] = postgresql
+    on_postgresql = stack.enter_context(postgresql())
+    if on_postgresql is not None:
+        databases["PostgreSQL"] = on_postgresql
     for name, database_url in databases.items():
         engine = make_engine(database_url)
         stack.callback(engine.dispose)
         EXTERNAL_CRM_MIGRATIONS.upgrade(engine)
         MIGRATIONS.upgrade(engine)
-        receiver = stack.enter_context(_receiver(database_url))
+        receiver = stack.enter_context(receiver_web(database_url))
         stored = _counter(engine)
         found.append(Candidate(f"receiver, {name}", f"{receiver}/8x8/{SECRET}", stored))
     return found
@@ -160,70 +153,3 @@ def _gate(result: Result, receiver: Candidate, noop: Candidate, naive: Candidate
                 f"The receiver accepts {of_naive:.1f} times what the naive script does, "
                 f"not {LEAST_OF_NAIVE}."
             )
-
-
-def _server(name: str, *arguments: str) -> AbstractContextManager[str]:
-    port = _free_port()
-    command = ["-m", "scripts.benchmarks.canned", name, str(port), *arguments]
-    return _listening(command, port, {})
-
-
-def _receiver(database_url: str) -> AbstractContextManager[str]:
-    port = _free_port()
-    settings = {"DATABASE_URL": database_url, "SECRET": SECRET, "PORT": str(port)}
-    environment = {f"CRM_RECEIVER_{name}": value for name, value in settings.items()}
-    return _listening(["-m", "receiver", "web"], port, environment)
-
-
-@contextmanager
-def _listening(command: list[str], port: int, environment: dict[str, str]) -> Iterator[str]:
-    """The URL of a server in a process of its own."""
-    process = subprocess.Popen(
-        [sys.executable, *command],
-        env=os.environ | environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        _wait_for(port, process)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait()
-
-
-def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
-    while process.poll() is None:
-        with socket.socket() as attempt:
-            attempt.settimeout(1)
-            if attempt.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        signal.sigtimedwait([signal.SIGCHLD], 0.05)
-    raise RuntimeError(f"{process.args!r} ended with {process.returncode}.")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextmanager
-def _postgresql() -> Iterator[str | None]:
-    """The URL of an empty database of its own, or None where there is no server."""
-    name = f"crm_trigger_kit_bench_{os.getpid()}"
-    try:
-        server = make_engine(f"{POSTGRESQL_URL}/postgres").execution_options(
-            isolation_level="AUTOCOMMIT"
-        )
-        with server.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name}"))
-    except (DatabaseUnusable, DBAPIError):
-        yield None
-        return
-    try:
-        yield f"{POSTGRESQL_URL}/{name}"
-    finally:
-        with server.connect() as connection:
-            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-        server.dispose()

@@ -79,6 +79,7 @@ class Server(AbstractContextManager["Server"]):
         if not line:
             raise RuntimeError("The simulator did not start; what it said stands above.")
         self.port = int(json.loads(line)["port"])
+        self.pid = self._process.pid
 
     def __exit__(
         self,

@@ -19,13 +19,15 @@ function setup(thread)
   threads = threads + 1
 end
 function init(args)
-  next_id = tonumber(args[1]) + number * 50000000
+  first_id = tonumber(args[1]) + number * 50000000
+  names = tonumber(args[2])
+  sent = 0
   head = "GET " .. wrk.path .. "?AccountID="
   tail = " HTTP/1.1\\r\\nHost: " .. wrk.headers["Host"] .. "\\r\\n\\r\\n"
 end
 function request()
-  next_id = next_id + 1
-  return head .. string.format("%d", next_id) .. tail
+  sent = sent + 1
+  return head .. string.format("%d", first_id + (names > 0 and sent % names or sent)) .. tail
 end
 function done(summary, latency, requests)
   local e = summary.errors
@@ -59,14 +61,17 @@ def check() -> None:
         raise NoWrk("wrk makes the load and is not installed: apt-get install wrk")
 
 
-def load(url: str, seconds: int, first_id: int) -> Round:
-    """Call `url` for so long over 64 connections that stay open, AccountID counting up."""
+def load(url: str, seconds: int, first_id: int, names: int = 0) -> Round:
+    """Call `url` for so long over 64 connections that stay open, AccountID counting up.
+
+    names: how many AccountIDs there are, each called again and again; 0: as many as calls.
+    """
     with tempfile.TemporaryDirectory(prefix="bench-wrk-") as folder:
         script = Path(folder) / "ids.lua"
         script.write_text(_SCRIPT)
         command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "10s"]
         done = subprocess.run(
-            [*command, "-s", str(script), url, "--", str(first_id)],
+            [*command, "-s", str(script), url, "--", str(first_id), str(names)],
             check=True,
             capture_output=True,
             text=True,
