@@ -5,13 +5,10 @@ In: settings. Out: triggers brought to rows. Killed here: leases run out, steps 
 
 import random
 import signal
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import closing, suppress
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import TypeVar
 
 import click
 import structlog
@@ -30,17 +27,15 @@ from receiver.backoff import SCHEDULES, delay_s
 from receiver.clock import SystemClock
 from receiver.crm_api import CrmApi
 from receiver.gate import Limits
+from receiver.pipeline import Pipeline, ReadingThreads, Stopping, extending
 from receiver.records import Credentials
 from receiver.retention import Ages
 from receiver.settings import Settings
 from receiver.settle import WorkerOptions
-from receiver.transport import RequestsTransport
+from receiver.transport import HttpTransport
 from receiver.worker import Worker
 
 log = structlog.get_logger()
-
-A = TypeVar("A")
-B = TypeVar("B")
 
 
 class Stop:
@@ -68,10 +63,6 @@ class Stop:
                 self._wished.get(timeout=seconds)
 
 
-class Stopping(Exception):
-    """The worker was asked to end in the midst of a batch, whose rows it gives back."""
-
-
 def run(
     settings: Settings, slot: str | None = None, restarts: int = 0, *, until_idle: bool = False
 ) -> None:
@@ -85,14 +76,15 @@ def run(
     stop = Stop()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    transport = RequestsTransport(
+    transport = HttpTransport(
         settings.crm_api_timeout_s, settings.crm_api_ca, settings.crm_api_max_mb * 1_000_000
     )
     life = heartbeat.beating(
         session_factory(engine), SystemClock(), heartbeat.own_name(slot), restarts
     )
     tending = upkeep.going_on(make_upkeep(settings, engine))
-    with life, tending, ThreadPoolExecutor(settings.fetch_threads, "fetch") as pool:
+    fetching = ReadingThreads(settings.fetch_threads, stop.is_set)
+    with life, tending, closing(fetching):
         schedule = SCHEDULES[settings.schedule]
         rng = random.Random()  # noqa: S311 - jitter, not a secret
         options = WorkerOptions(
@@ -104,35 +96,54 @@ def run(
             limits=limits(settings),
             policy=policy(settings),
         )
-        extending = partial(_extending, schedule.lease_s / 3)
-        fetching = partial(_map_until, stop, pool)
+        keeping = partial(extending, schedule.lease_s / 3)
         source, sink = make_source(settings, transport), make_sink(settings, engine)
-        worker = Worker(engine, source, SystemClock(), rng, options, fetching, extending, sink)
+        worker = Worker(engine, source, SystemClock(), rng, options, fetching, keeping, sink)
         click.echo(f"Worker reads records from {settings.crm_api_url}.")
-        failures = 0
-        while not stop.is_set():
-            try:
-                busy = worker.run_once()
-                failures = 0
-            except Stopping:
-                break
-            except SQLAlchemyError as error:
-                failures += 1
-                reason = first_line(error)
-                log.error("store unavailable", reason=reason)
-                stop.wait(delay_s(failures, schedule, rng))
-                continue
-            except Exception as error:  # a worker that ends would take the web process along
-                failures += 1
-                log.error("failed", error=type(error).__name__, exc_info=error)
-                stop.wait(delay_s(failures, schedule, rng))
-                continue
-            if not busy and until_idle:
-                break
-            if not busy:
-                stop.wait(schedule.poll_s)
+        with Pipeline(worker) as pipeline:
+            _go_on(
+                pipeline,
+                stop,
+                partial(delay_s, schedule=schedule, rng=rng),
+                until_idle,
+                schedule.poll_s,
+            )
     transport.close()
     engine.dispose()
+
+
+def _go_on(
+    pipeline: Pipeline,
+    stop: Stop,
+    delay_after: Callable[[int], float],
+    until_idle: bool,
+    poll_s: float,
+) -> None:
+    """Step by step until it is wished to stop, whatever goes wrong on the way."""
+    failures = 0
+    while not stop.is_set():
+        try:
+            is_busy = pipeline.step()
+            failures = 0
+        except Stopping:
+            break
+        except SQLAlchemyError as error:
+            log.error("store unavailable", reason=first_line(error))
+        except Exception as error:  # a worker that ends would take the web process along
+            log.error("failed", error=type(error).__name__, exc_info=error)
+        else:
+            if is_busy:
+                continue
+            if until_idle:
+                break
+            stop.wait(poll_s)
+            continue
+        failures += 1
+        stop.wait(delay_after(failures))
+    try:
+        pipeline.finish()
+    except SQLAlchemyError as error:
+        log.error("store unavailable", reason=first_line(error))
 
 
 def limits(settings: Settings) -> Limits:
@@ -170,41 +181,7 @@ def make_sink(settings: Settings, engine: Engine) -> Sink | None:
     return JsonLinesSink(settings.json_lines, draw_committed)
 
 
-def _map_until(
-    stop: Stop, pool: ThreadPoolExecutor, read: Callable[[A], B], what: Iterable[A]
-) -> Iterable[B]:
-    """Fetch in threads; raises Stopping once `stop` is set, after the calls that are under way."""
-
-    def unless_stopped(one: A) -> B:
-        if stop.is_set():
-            raise Stopping("The worker was stopped before it had read the record.")
-        return read(one)
-
-    return pool.map(unless_stopped, what)
-
-
-@contextmanager
-def _extending(every_s: float, extend: Callable[[], None]) -> Iterator[None]:
-    """Extend a lease every so often while a batch is on the network."""
-    done = threading.Event()
-
-    def beat() -> None:
-        while not done.wait(every_s):
-            try:
-                extend()
-            except SQLAlchemyError:
-                log.warning("lease not extended", reason="The database does not answer.")
-
-    thread = threading.Thread(target=beat, name="lease")
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
-
-
-def make_source(settings: Settings, transport: RequestsTransport) -> CrmApi:
+def make_source(settings: Settings, transport: HttpTransport) -> CrmApi:
     """The CRM API's client, with the credentials of the settings."""
     credentials = Credentials(
         tenant=settings.tenant,

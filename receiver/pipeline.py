@@ -1,0 +1,133 @@
+"""Keeps a worker's hands full: one batch is read while the one before it is applied (hops 6 to 9).
+
+In: a worker, the threads that read. Out: its steps, in an order that no rule forbids: each batch
+has its own ticket, drawn before its first request, as if two workers took turns. Killed here: both
+batches are under a lease that runs out.
+
+Claims and applies stay in the thread that calls: on SQLite they would only wait for each other.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from queue import Empty, SimpleQueue
+from types import TracebackType
+from typing import Self, TypeVar
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from receiver.answers import Fetched
+from receiver.worker import Worker
+
+log = structlog.get_logger()
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+class Stopping(Exception):
+    """The worker was asked to end in the midst of a batch, whose rows it gives back."""
+
+
+class Pipeline:
+    """Runs a worker, step by step; for one thread."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._reader = ThreadPoolExecutor(1, "batch")
+        self._read: Fetched | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._reader.shutdown()
+
+    def step(self) -> bool:
+        """Read a batch while the one that was read before is applied; whether there was any.
+
+        Raises what the worker raises, Stopping among it; neither batch is lost by that.
+        """
+        claim = self._worker.claim_due()
+        reading = self._reader.submit(self._worker.read, claim) if claim else None
+        before, self._read = self._read, None
+        try:
+            if before is not None:
+                self._worker.bring(before)
+        finally:
+            if reading is not None:
+                self._read = reading.result()
+        return claim is not None or before is not None
+
+    def finish(self) -> None:
+        """Apply what was read, and claim nothing more."""
+        before, self._read = self._read, None
+        if before is not None:
+            self._worker.bring(before)
+
+
+class ReadingThreads:
+    """As the builtin `map`, in so many threads, until somebody wishes to stop."""
+
+    def __init__(self, threads: int, is_stopped: Callable[[], bool]) -> None:
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads, "fetch")
+        self._is_stopped = is_stopped
+
+    def __call__(self, read: Callable[[A], B], what: Iterable[A]) -> list[B]:
+        """The results, in the order of what was asked for.
+
+        Raises Stopping once it is wished, after the calls that are under way.
+        """
+        todo: SimpleQueue[tuple[int, A]] = SimpleQueue()
+        for numbered in enumerate(what):
+            todo.put(numbered)
+        results: dict[int, B] = {}
+
+        # Each thread takes one after the other: to hand each over costs as much as to parse it.
+        def take_turns() -> None:
+            while not self._is_stopped():
+                try:
+                    number, one = todo.get_nowait()
+                except Empty:
+                    return
+                results[number] = read(one)
+            raise Stopping("The worker was stopped before it had read the record.")
+
+        threads = min(self._threads, todo.qsize())
+        turns = [self._pool.submit(take_turns) for _ in range(threads)]
+        for turn in turns:
+            turn.result()
+        return [results[number] for number in range(len(results))]
+
+    def close(self) -> None:
+        """End the threads; no call may be under way."""
+        self._pool.shutdown()
+
+
+@contextmanager
+def extending(every_s: float, extend: Callable[[], None]) -> Iterator[None]:
+    """Extend a lease every so often while a batch is on the network."""
+    done = threading.Event()
+
+    def beat() -> None:
+        while not done.wait(every_s):
+            try:
+                extend()
+            except SQLAlchemyError:
+                log.warning("lease not extended", reason="The database does not answer.")
+
+    thread = threading.Thread(target=beat, name="lease")
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
