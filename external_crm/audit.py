@@ -84,6 +84,8 @@ def verify(entries: Iterable[AuditEntry]) -> str | None:
 
 
 def _plain(value: Any) -> Any:
+    if value is None or type(value) in (str, int):
+        return value  # most are
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="microseconds")
     if isinstance(value, date):

@@ -20,7 +20,16 @@ from alembic import command, context
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import DateTime, Dialect, Engine, MetaData, Text, create_engine, event, make_url
+from sqlalchemy import (
+    DateTime,
+    Dialect,
+    Engine,
+    MetaData,
+    Text,
+    create_engine,
+    event,
+    make_url,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import (
@@ -30,6 +39,7 @@ from sqlalchemy.exc import (
     DisconnectionError,
     IntegrityError,
     NoSuchModuleError,
+    OperationalError,
     ProgrammingError,
     StatementError,
 )
@@ -140,6 +150,21 @@ def read_session(engine: Engine) -> Session:
     return session
 
 
+def statement_by_itself(engine: Engine) -> Connection:
+    """A connection on which each statement is a transaction of its own, and so one round trip to
+    PostgreSQL instead of three.
+    """
+    connection = engine.connect()
+    if engine.dialect.name != "postgresql":
+        return connection.execution_options(no_begin=True)
+    try:
+        return connection.execution_options(isolation_level="AUTOCOMMIT")
+    except engine.dialect.loaded_dbapi.Error as error:  # a lost connection: it comes bare
+        connection.invalidate()
+        connection.close()
+        raise OperationalError("SET autocommit", None, error) from error
+
+
 class Migrations:
     """One package's Alembic tree and its own version table in the shared database."""
 
@@ -212,7 +237,9 @@ def insert_missing(
     """Insert the rows whose keys are not there; somebody else may insert the same meanwhile."""
     on_postgresql = session.get_bind().dialect.name == "postgresql"
     into = postgresql.insert if on_postgresql else sqlite.insert
-    session.execute(into(table).on_conflict_do_nothing(), rows)
+    # By the connection: the session would keep books of rows that nobody asks it for.
+    own = table.metadata.tables[table.__tablename__]
+    session.connection().execute(into(own).on_conflict_do_nothing(), rows)
 
 
 MIGRATIONS = Migrations("external_crm", "external_crm_version")
@@ -314,5 +341,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 def _begin_sqlite(connection: Connection) -> None:
     # A deferred BEGIN that later writes loses updates without an error; IMMEDIATE queues instead.
-    read_only = connection.get_execution_options().get("read_only", False)
-    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+    options = connection.get_execution_options()
+    if not options.get("no_begin", False):
+        read_only = options.get("read_only", False)
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

@@ -31,6 +31,7 @@ from external_crm.rows import (
 from external_crm.states import States
 from external_crm.verdicts import CHILD_KINDS, RecordState, lock_order
 
+_AUDIT = AuditEntry.metadata.tables[AuditEntry.__tablename__]
 REFS = {Kind.CUSTOMER: ("customer_ref", "account_id"), Kind.CASE: ("case_ref", "case_id")}
 
 
@@ -81,7 +82,7 @@ def write(
         _write_live(session, kind, created, changed, gone)
         _point_children_at(session, kind, [row[ID_COLUMN[kind]] for row in created])
     if entries:
-        session.execute(insert(AuditEntry), entries)
+        session.connection().execute(insert(_AUDIT), entries)
 
 
 def _live_rows(session: Session, kind: Kind, keys: Sequence[Key]) -> dict[Key, dict[str, Any]]:

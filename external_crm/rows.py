@@ -205,11 +205,10 @@ class Found:
     row: Row
     sent_at: datetime
     cause: Cause
+    key: Key = field(init=False)  # which record was read; kept, since it is asked for all the time
 
-    @property
-    def key(self) -> Key:
-        """Which record was read."""
-        return self.row.key
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", self.row.key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from flask import Flask, Response
 from sqlalchemy import Engine
 from werkzeug.exceptions import HTTPException
 
-from external_crm.db import DatabaseUnusable, make_engine, session_factory
+from external_crm.db import DatabaseUnusable, make_engine
 from receiver import endpoint, health, metrics
 from receiver.clock import Clock, SystemClock
 from receiver.db import check_tables
@@ -34,7 +34,7 @@ def create_app(settings: Settings, engine: Engine, clock: Clock | None = None) -
     """The application that serves the trigger URLs: Flask, and the front where it is on."""
     app = Flask(__name__, static_folder=None)
     clock = clock or SystemClock()
-    ingest = Ingest(session_factory(engine), clock, settings.secrets)
+    ingest = Ingest(engine, clock, settings.secrets)
     app.extensions["crm_receiver"] = ingest
     app.extensions[health.EXTENSION] = health.Subject(engine, clock)
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY

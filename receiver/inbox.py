@@ -16,10 +16,12 @@ from urllib.parse import quote
 
 from sqlalchemy import (
     ColumnElement,
+    Connection,
     CursorResult,
     Result,
     Select,
     TextClause,
+    and_,
     delete,
     func,
     insert,
@@ -47,12 +49,13 @@ from external_crm.verdicts import RecordState
 from receiver import totals
 from receiver.claims import Claim, Claimed, Family, Leave
 from receiver.models import Hold, InboxTrigger, Reject, State
-from receiver.plan import affordable
+from receiver.plan import affordable, at_no_cost
 from receiver.trigger import Event, Trigger
 
 TOMBSTONES = "tombstones"  # name of a hold
 LOOK_BACK = timedelta(hours=1)
 KEPT_REJECTS = 1000
+MOST_OTHERS = 9  # further rows of its records that a claim takes, for each row longest due
 LISTED_FOR_ONE_ASKED_FOR = 10  # about what parsing a listed record costs against a call
 LONGEST_REJECT = 2000  # characters kept of a rejected line
 _PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
@@ -92,8 +95,8 @@ _STORE = {
 }
 
 
-def store_all(session: Session, arrivals: Sequence[Arrival]) -> dict[int, Key]:
-    """Keep triggers, due at once; their records by row id (T4)."""
+def store_all(connection: Connection, arrivals: Sequence[Arrival]) -> list[tuple[int, str]]:
+    """Keep triggers, due at once; the id of each row and the record it is about (T4)."""
     rows = [
         (
             trigger.kind,
@@ -105,14 +108,14 @@ def store_all(session: Session, arrivals: Sequence[Arrival]) -> dict[int, Key]:
         )
         for trigger, received_at in arrivals
     ]
-    statement = _STORE[session.get_bind().dialect.name]
-    stored = session.execute(statement, {"rows": json.dumps(rows)})
-    return {row_id: Key(Kind(kind), record_id) for row_id, kind, record_id in stored}
+    statement = _STORE[connection.dialect.name]
+    stored = connection.execute(statement, {"rows": json.dumps(rows)})
+    return [(row_id, f"{kind} {record_id}") for row_id, kind, record_id in stored]
 
 
 def store(session: Session, trigger: Trigger, now: datetime) -> int:
     """Keep one trigger; its row id."""
-    (row_id,) = store_all(session, [Arrival(trigger, now)])
+    [(row_id, _)] = store_all(session.connection(), [Arrival(trigger, now)])
     return row_id
 
 
@@ -155,7 +158,8 @@ def is_due(session: Session, now: datetime) -> bool:
 def claim(
     session: Session, now: datetime, limit: int, lease_s: float, leave: Leave
 ) -> Claim | None:
-    """The rows longest due, leased under a new ticket, or None (T5).
+    """The rows longest due, and what else is due for their records, leased under a new ticket
+    (T5); or None.
 
     The ticket is drawn and committed here, before the first request is sent (rule 1). A probe is
     one row, of those that failed least: a bad record that opened the circuit does not keep it open.
@@ -166,18 +170,19 @@ def claim(
         limit = 1
     if leave.calls is not None:
         limit = min(limit, leave.calls)
-    query = _due(now).order_by(*order).limit(limit)
-    rows = session.scalars(query.with_for_update(skip_locked=True)).all()
-    if not rows:
+    claimed = _lock(session, _due(now).order_by(*order).limit(limit))
+    if not claimed:
         return None
-    claimed = tuple(_as_claimed(row) for row in rows)
     known = _known(session, {parent for row in claimed for parent in row.hinted_parents})
     claimed, calls = affordable(claimed, known, leave.calls)
+    if not leave.probes:
+        claimed += at_no_cost(_others_about(session, claimed, now), claimed, known)
     ticket = draw(session)
-    session.execute(
-        update(InboxTrigger)
-        .where(InboxTrigger.id.in_([row.id for row in claimed]))
-        .values(ticket=ticket, due_at=now + timedelta(seconds=lease_s))
+    _update(
+        session,
+        InboxTrigger.id.in_([row.id for row in claimed]),
+        ticket=ticket,
+        due_at=now + timedelta(seconds=lease_s),
     )
     return Claim(ticket, claimed, known, calls, leave.probes)
 
@@ -193,9 +198,7 @@ def clock_stepped_back(session: Session, now: datetime, longest_s: float) -> int
     early = update(InboxTrigger).where(InboxTrigger.received_at > now).values(received_at=now)
     session.execute(early.execution_options(synchronize_session=False))
     latest = now + timedelta(seconds=longest_s)
-    late = select(InboxTrigger.id).where(
-        InboxTrigger.state == State.WAITING, InboxTrigger.due_at > latest
-    )
+    late = and_(InboxTrigger.state == State.WAITING, InboxTrigger.due_at > latest)
     return _update(session, late, due_at=latest)
 
 
@@ -203,9 +206,7 @@ def finish(session: Session, ids: Sequence[int], outcome: Outcome, now: datetime
     """Mark rows done, by whoever found them so (rule 5); how many were not done before."""
     return _update(
         session,
-        select(InboxTrigger.id).where(
-            InboxTrigger.id.in_(ids), InboxTrigger.state == State.WAITING
-        ),
+        and_(InboxTrigger.id.in_(ids), InboxTrigger.state == State.WAITING),
         state=State.DONE,
         verdict=outcome.value,
         finished_at=now,
@@ -401,9 +402,7 @@ def allow_held(session: Session, now: datetime) -> int:
     verify_tombstones(session, now)
     counted = SyncState.unexplained_gone_at.is_not(None)
     session.execute(update(SyncState).where(counted).values(unexplained_gone_at=None))
-    held = select(InboxTrigger.id).where(
-        InboxTrigger.state == State.WAITING, InboxTrigger.held.is_(True)
-    )
+    held = and_(InboxTrigger.state == State.WAITING, InboxTrigger.held.is_(True))
     return _update(session, held, allowed=True, held=False, due_at=now)
 
 
@@ -444,22 +443,17 @@ def about(keys: Sequence[Key]) -> ColumnElement[bool]:
     return of_rows.in_([(key.kind.value, key.id) for key in keys])
 
 
-def _owned(ids: Sequence[int], ticket: int) -> Select[int]:
-    return select(InboxTrigger.id).where(
+def _owned(ids: Sequence[int], ticket: int) -> ColumnElement[bool]:
+    return and_(
         InboxTrigger.id.in_(ids),
         InboxTrigger.ticket == ticket,
         InboxTrigger.state == State.WAITING,
     )
 
 
-def _update(session: Session, which: Select[int], **values: object) -> int:
-    result = session.execute(
-        update(InboxTrigger)
-        .where(InboxTrigger.id.in_(which))
-        .values(**values)
-        .execution_options(synchronize_session=False)
-    )
-    return count(result)
+def _update(session: Session, which: ColumnElement[bool], **values: object) -> int:
+    statement = update(InboxTrigger).where(which).values(**values)
+    return count(session.execute(statement.execution_options(synchronize_session=False)))
 
 
 def count(result: Result[Any]) -> int:
@@ -467,20 +461,51 @@ def count(result: Result[Any]) -> int:
     return int(cast("CursorResult[Any]", result).rowcount)
 
 
-def _as_claimed(row: InboxTrigger) -> Claimed:
-    return Claimed(
-        id=row.id,
-        cause=row.cause,
-        key=Key(Kind(row.kind), row.record_id),
-        is_delete=row.event == Event.DELETE.value,
-        account_id=row.account_id,
-        case_id=row.case_id,
-        received_at=row.received_at,
-        attempts=row.attempts,
-        postponed=row.postponed,
-        cascaded=row.cascaded,
-        allowed=row.allowed,
+def _lock(session: Session, rows: Select[InboxTrigger]) -> tuple[Claimed, ...]:
+    """The rows of a query that nobody else has locked, now locked. As values, not as objects that
+    the session would keep books of: they are many.
+    """
+    query = rows.with_only_columns(*_CLAIMED).with_for_update(skip_locked=True)
+    return tuple(
+        Claimed(row_id, cause, Key(Kind(kind), record_id), event == Event.DELETE.value, *others)
+        for row_id, cause, kind, record_id, event, *others in session.execute(query)
     )
+
+
+_CLAIMED = (
+    InboxTrigger.id,
+    InboxTrigger.cause,
+    InboxTrigger.kind,
+    InboxTrigger.record_id,
+    InboxTrigger.event,
+    InboxTrigger.account_id,
+    InboxTrigger.case_id,
+    InboxTrigger.received_at,
+    InboxTrigger.attempts,
+    InboxTrigger.postponed,
+    InboxTrigger.cascaded,
+    InboxTrigger.allowed,
+)
+
+
+def _others_about(
+    session: Session, claimed: Sequence[Claimed], now: datetime
+) -> tuple[Claimed, ...]:
+    """What else is due for the records of a claim, now locked: the same reads serve it (rule 6)."""
+    ids: dict[Kind, list[str]] = {}
+    for key in dict.fromkeys(row.key for row in claimed):
+        ids.setdefault(key.kind, []).append(key.id)
+    taken = [row.id for row in claimed]
+    others: tuple[Claimed, ...] = ()
+    for kind, of_kind in ids.items():
+        query = _due(now).where(
+            InboxTrigger.kind == kind.value,
+            InboxTrigger.record_id.in_(of_kind),
+            InboxTrigger.id.not_in(taken),
+        )
+        # In no order: with one, PostgreSQL may prefer to walk through all that waits in that order.
+        others += _lock(session, query.limit(MOST_OTHERS * len(claimed) - len(others)))
+    return others
 
 
 def without_large(session: Session, families: Iterable[Family]) -> tuple[Family, ...]:

@@ -14,10 +14,10 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 import structlog
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session, sessionmaker
 
-from external_crm.db import first_line
+from external_crm.db import first_line, session_factory, statement_by_itself
 from receiver import failpoints, inbox
 from receiver.clock import Clock
 from receiver.group_commit import GroupCommit, StoreUnavailable
@@ -67,13 +67,14 @@ class Ingest:
 
     def __init__(
         self,
-        sessions: sessionmaker[Session],
+        engine: Engine,
         clock: Clock,
         secrets: Sequence[str],
         patience_s: float = 4.0,
     ) -> None:
         """`secrets`: the one in use, and behind it an old one that is still let in, if any."""
-        self._sessions = sessions
+        self._engine = engine
+        self._sessions = session_factory(engine)
         self._clock = clock
         self._secrets = tuple(secret.encode() for secret in secrets)
         self._group = GroupCommit(self._write, patience_s=patience_s)
@@ -113,16 +114,16 @@ class Ingest:
 
     def _write(self, arrivals: list[Arrival]) -> None:
         """T4, for all that wait. Raises StoreUnavailable."""
+        failpoints.reach("T4-before")
         try:
-            with self._sessions.begin() as session:
-                stored = inbox.store_all(session, arrivals)
-                failpoints.reach("T4-before")
-            failpoints.reach("T4-after")
+            with statement_by_itself(self._engine) as connection:
+                stored = inbox.store_all(connection, arrivals)
         except SQLAlchemyError as error:
             reason = first_line(error)
             log.error("store unavailable", reason=reason, triggers=len(arrivals))
             raise StoreUnavailable(reason) from error
-        log.info("stored", rows=list(stored), records=[str(key) for key in stored.values()])
+        failpoints.reach("T4-after")
+        log.info("stored", rows=[row for row, _ in stored], records=[of for _, of in stored])
 
     def _count_wrong_secret(self, client: str | None, now: datetime) -> None:
         """Somebody guesses, or a URL in Configuration Manager is old: a line now and then."""

@@ -31,7 +31,7 @@ class InboxTrigger(Base):
     __tablename__ = "inbox_triggers"
     __table_args__ = (
         Index("ix_inbox_triggers_due", "state", "due_at", "id"),
-        Index("ix_inbox_triggers_record", "kind", "record_id", "received_at"),
+        Index("ix_inbox_triggers_record", "kind", "record_id", "state", "received_at"),
         Index(
             "ix_inbox_triggers_waiting",
             "received_at",

@@ -52,6 +52,15 @@ def affordable(
     return tuple(rows), len(needed)
 
 
+def at_no_cost(
+    others: Iterable[Claimed], claimed: Sequence[Claimed], known: Set[Key]
+) -> tuple[Claimed, ...]:
+    """Those of further rows that need no read but what the claimed ones need."""
+    read = set(known).union(row.key for row in claimed)
+    read.update(parent for row in claimed for parent in row.hinted_parents)
+    return tuple(row for row in others if read.issuperset((row.key, *row.hinted_parents)))
+
+
 def families(rows: Iterable[Claimed], list_from: int) -> tuple[Family, ...]:
     """Where one list by parent may save so many reads or more (rule 10); 0: nowhere."""
     members: dict[tuple[Kind, Key], set[Key]] = {}

@@ -89,17 +89,32 @@ class Worker:
 
     def run_once(self) -> int:
         """Claim, fetch and apply once; how many rows were claimed."""
-        claim = self.claim(self._clock.now())
+        claim = self.claim_due()
         if claim is None:
             return 0
+        self.bring(self.read(claim))
+        return len(claim.rows)
+
+    def claim_due(self) -> Claim | None:
+        """Claim what is due now."""
+        return self.claim(self._clock.now())
+
+    def read(self, claim: Claim) -> Fetched:
+        """Fetch, and meanwhile keep the lease; where that fails, the rows are given back."""
         try:
             with self._meanwhile(partial(self.extend, claim)):
-                fetched = self.fetch(claim)
-            self.apply(fetched, self._clock.now())
+                return self.fetch(claim)
         except Exception as error:
             self._give_back(claim, error)
             raise
-        return len(claim.rows)
+
+    def bring(self, fetched: Fetched) -> None:
+        """Apply now; where that fails, the rows are given back."""
+        try:
+            self.apply(fetched, self._clock.now())
+        except Exception as error:
+            self._give_back(fetched.claim, error)
+            raise
 
     def claim(self, now: datetime) -> Claim | None:
         """Rows that are due, leased under a new ticket (T5), or None.

@@ -396,8 +396,14 @@ def test_postgresql_turned_read_only(tenant: Tenant) -> None:
 def test_a_table_that_is_locked_is_not_waited_for_long(
     engine: Engine, own: Engine, table: str
 ) -> None:
+    def be_impatient(connection, _record) -> None:
+        connection.autocommit = True
+        connection.execute("SET lock_timeout = '50ms'")
+        connection.autocommit = False
+
+    own.dispose()
+    event.listen(own, "connect", be_impatient)
     receiver = receiver_on(own)
-    event.listen(own, "checkout", lambda c, *_: c.execute("SET lock_timeout = '50ms'"))
     with engine.connect() as other:
         other.execute(text(f"LOCK TABLE {table} IN EXCLUSIVE MODE"))
         assert receiver.stores("A2") == (table == "cases")

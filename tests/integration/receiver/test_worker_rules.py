@@ -112,6 +112,42 @@ def test_a_case_that_moves_to_another_customer_moves_outside(world: World) -> No
     assert (world.row(case)["account_id"], world.row(case)["customer_ref"]) == ("A2", "A2")
 
 
+# --- one read for all that waits for a record ---------------------------------------------------
+
+
+def test_a_claim_takes_what_else_waits_for_its_records(world: World) -> None:
+    customer, case, *_ = family(world)
+    for _ in range(5):
+        world.receive(customer)
+        world.receive(case)
+    claim = world.worker(batch_size=2).claim(world.clock.now())
+    assert sorted(row.key for row in claim.rows) == [case] * 5 + [customer] * 5
+    world.clock.advance(60)
+    world.crm.reads.clear()
+    world.worker(batch_size=2).run_once()
+    assert sorted(world.crm.reads) == [case, customer]
+    assert {row.verdict for row in world.inbox()} == {"applied"}
+
+
+def test_what_waits_for_a_hot_record_is_taken_in_bounded_pieces(world: World) -> None:
+    customer, *_ = family(world)
+    for _ in range(25):
+        world.receive(customer)
+    worker = world.worker(batch_size=1)
+    assert [worker.run_once() for _ in range(4)] == [10, 10, 5, 0]
+
+
+def test_a_claim_takes_nothing_that_waits_for_later_or_costs_a_further_read(world: World) -> None:
+    _, case, *_ = family(world)
+    bring_out(world, case)
+    world.receive(case)
+    unknown_parent = world.receive(case, account="A9")
+    claim = world.worker(batch_size=1).claim(world.clock.now())
+    assert unknown_parent not in [row.id for row in claim.rows]
+    world.worker(batch_size=1).run_once()
+    assert world.trigger(unknown_parent).state == "done"
+
+
 # --- the fence ------------------------------------------------------------------------------
 
 
@@ -141,9 +177,7 @@ def _edit_between_phases(world: World, order: tuple[str, ...], edit_before: int)
     its trigger is stored at once. What is shown outside never goes back.
     """
     customer = world.crm.put(CUSTOMER, f"A{edit_before}", FIRSTNAME="Ada")
-    world.receive(customer)
-    world.receive(customer)
-    workers = {name: world.worker(batch_size=1) for name in "ab"}
+    workers = {name: world.worker() for name in "ab"}
     held: dict[str, Any] = {}
     shown: list[str] = []
     for step, phase in enumerate(order):
@@ -153,6 +187,7 @@ def _edit_between_phases(world: World, order: tuple[str, ...], edit_before: int)
         name, action = phase.split(":")
         worker = workers[name]
         if action == "claim":
+            world.receive(customer)
             held[name] = worker.claim(world.clock.now())
         elif action == "fetch":
             held[name] = worker.fetch(held[name])
@@ -169,11 +204,11 @@ def _edit_between_phases(world: World, order: tuple[str, ...], edit_before: int)
 def test_an_apply_waits_for_the_one_before_and_judges_by_what_that_wrote(world: World) -> None:
     customer, *_ = family(world)
     bring_out(world, customer)
-    older, newer = world.worker(batch_size=1), world.worker(batch_size=1)
-    world.receive(customer)
+    older, newer = world.worker(), world.worker()
     world.receive(customer)
     world.crm.put(CUSTOMER, "A1", FIRSTNAME="Grace")
     slow = older.fetch(older.claim(world.clock.now()))
+    world.receive(customer)
     world.crm.put(CUSTOMER, "A1", FIRSTNAME="Edsger")
     quick = newer.fetch(newer.claim(world.clock.now()))
     read = Found(quick.answers[customer].row, world.clock.now(), Cause("trigger", None))
@@ -354,10 +389,10 @@ def test_belief_counts_from_when_the_read_was_sent_not_from_its_apply(world: Wor
     customer, *_ = family(world)
     bring_out(world, customer)
     world.crm.remove(customer)
+    quick, slow = world.worker(), world.worker()
     world.receive(customer, Event.DELETE)
-    row_id = world.receive(customer, Event.DELETE)
-    quick, slow = world.worker(batch_size=1), world.worker()
     quick.run_once()
+    row_id = world.receive(customer, Event.DELETE)
     early = slow.fetch(slow.claim(world.clock.now()))
     world.clock.advance(30)
     slow.apply(early, world.clock.now())
