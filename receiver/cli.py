@@ -27,6 +27,7 @@ from receiver import (
     inbox,
     lifeline,
     logs,
+    record_cli,
     repair_cli,
     status_cli,
     supervisor,
@@ -185,6 +186,7 @@ def resume() -> None:
 for command in (
     doctor_cli.doctor,
     doctor_cli.fetch,
+    record_cli.record,
     repair_cli.dead,
     repair_cli.rejects,
     status_cli.status,

@@ -30,11 +30,13 @@ from receiver.backoff import SCHEDULES, delay_s
 from receiver.clock import SystemClock
 from receiver.crm_api import CrmApi
 from receiver.gate import Limits
+from receiver.recording import going_on
+from receiver.recording_transport import RecordingTransport
 from receiver.records import Credentials
 from receiver.retention import Ages
 from receiver.settings import Settings
 from receiver.settle import WorkerOptions
-from receiver.transport import RequestsTransport
+from receiver.transport import RequestsTransport, Transport
 from receiver.worker import Worker
 
 log = structlog.get_logger()
@@ -106,7 +108,8 @@ def run(
         )
         extending = partial(_extending, schedule.lease_s / 3)
         fetching = partial(_map_until, stop, pool)
-        source, sink = make_source(settings, transport), make_sink(settings, engine)
+        source = make_source(settings, _recorded(settings, transport))
+        sink = make_sink(settings, engine)
         worker = Worker(engine, source, SystemClock(), rng, options, fetching, extending, sink)
         click.echo(f"Worker reads records from {settings.crm_api_url}.")
         failures = 0
@@ -204,12 +207,22 @@ def _extending(every_s: float, extend: Callable[[], None]) -> Iterator[None]:
         thread.join()
 
 
-def make_source(settings: Settings, transport: RequestsTransport) -> CrmApi:
+def make_source(settings: Settings, transport: Transport) -> CrmApi:
     """The CRM API's client, with the credentials of the settings."""
-    credentials = Credentials(
+    return CrmApi(transport, settings.crm_api_url, credentials_of(settings), settings.refused_codes)
+
+
+def credentials_of(settings: Settings) -> Credentials:
+    """What the CRM API asks for."""
+    return Credentials(
         tenant=settings.tenant,
         username=settings.username,
         password=settings.password.get_secret_value(),
         api_key=settings.api_key.get_secret_value(),
     )
-    return CrmApi(transport, settings.crm_api_url, credentials, settings.refused_codes)
+
+
+def _recorded(settings: Settings, transport: Transport) -> Transport:
+    """The transport, written down where `crm-receiver record` started this process."""
+    recording = going_on(settings, SystemClock())
+    return transport if recording is None else RecordingTransport(transport, recording)
