@@ -100,7 +100,8 @@ def object_case(seen: Recording) -> Finding:
 def objects(seen: Recording) -> Finding:
     """Customer, Case and Task are known."""
     known = (Kind.CUSTOMER, Kind.CASE, Kind.TASK)
-    calls = [c for c in seen.answered if c.kind in known and c.why not in _REFUSALS]
+    other = (*_REFUSALS, "small-object")
+    calls = [c for c in seen.answered if c.kind in known and c.why not in other]
     unknown = _unknown_object(seen)
     calls = [c for c in calls if c.succeeded or c.code in unknown]
     return _sort(calls, _succeeds, "No Customer, Case or Task was asked for.")
@@ -212,17 +213,19 @@ def rate_limit(seen: Recording) -> Finding:
 
 @speaks_to("api.row-cap")
 def row_cap(seen: Recording) -> Finding:
-    """A list that lacks a record of its parent was cut."""
+    """A list was cut that lacks a record which was there before it and after."""
     bad = []
     lists = [c for c in seen.answered if c.succeeded and c.filters and not c.asks_for]
     lists = [c for c in lists if [tag for tag, _ in c.filters] in (["ACCOUNTNUM"], ["CASENUM"])]
     for found in lists:
         tag, number = found.filters[0]
         has = {item.number for item in found.items}
-        for item in seen.items:
-            hangs_on_it = item.kind is found.kind and item.get(tag) == number
-            if hangs_on_it and item.at < found.at and item.number not in has:
-                bad.append(Fact(found.line, f"The list of {len(has)} lacks one read before it."))
+        own = [i for i in seen.items if i.kind is found.kind and i.get(tag) == number]
+        before = {item.number for item in own if item.line < found.line}
+        after = {item.number for item in own if item.line > found.line}
+        if before & after - has:
+            sentence = f"A list of {len(has)} lacks a record that was there before and after."
+            bad.append(Fact(found.line, sentence))
     longest = max((len(call.items) for call in lists), default=0)
     return weigh((), bad, f"The longest list had {longest} records; none was seen to be cut.")
 
