@@ -56,10 +56,11 @@ def query_string(seen: Recording) -> Finding:
     """Order and spelling."""
     good, bad = [], []
     for trigger in seen.triggers:
-        if _DOCUMENTED.fullmatch(trigger.query):
-            good.append(Fact(trigger.line, f"?{trigger.query}"))
+        query = trigger.query
+        if _DOCUMENTED.fullmatch(query):
+            good.append(Fact(trigger.line, f"?{query}"))
         else:
-            bad.append(Fact(trigger.line, f"?{trigger.query} is none of the four."))
+            bad.append(Fact(trigger.line, f"?{query} is none of the four."))
     return weigh(good, bad, _NO_TRIGGER)
 
 

@@ -1,4 +1,4 @@
-"""`crm-receiver record` and `crm-simulator assumptions --check`: evidence instead of assumptions."""
+"""Recorded traffic, and `crm-simulator assumptions --check`: evidence instead of assumptions."""
 
 import json
 import re
