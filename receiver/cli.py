@@ -22,6 +22,7 @@ from external_crm.db import (
 )
 from external_crm.rows import Kind
 from receiver import (
+    deploy_cli,
     doctor_cli,
     failpoints,
     inbox,
@@ -184,6 +185,7 @@ def resume() -> None:
 
 
 for command in (
+    deploy_cli.deploy,
     doctor_cli.doctor,
     doctor_cli.fetch,
     record_cli.record,
