@@ -191,7 +191,8 @@ def _in_query(part: str) -> str:
     """A character, or a percent-encoded byte, of which punctuation stays: it says nothing."""
     if len(part) == 1:
         return _kind_of(part)
-    return "%61" if chr(int(part[1:], 16)).isalnum() else part
+    byte = int(part[1:], 16)
+    return "%61" if byte > 0x7F or chr(byte).isalnum() else part
 
 
 def _date(text: str) -> str | None:
