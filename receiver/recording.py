@@ -19,6 +19,7 @@ A call of the CRM API: {"what": "call", "at", "took_ms", "why", "endpoint", "req
 "utf-8" or "other"; `body` is null where `unkept` is "no XML" or "too large".
 """
 
+import errno
 import hmac
 import json
 import os
@@ -114,7 +115,8 @@ class Recording:
         try:
             handle = os.open(self.path, os.O_WRONLY | os.O_APPEND)
             try:
-                os.write(handle, data)
+                if os.write(handle, data) < len(data):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             finally:
                 os.close(handle)
         except OSError as error:
@@ -122,9 +124,12 @@ class Recording:
             log.error("recording ended early", reason=error.strerror)
 
     def end(self) -> tuple[int, int]:
-        """Write the last line; how many triggers and calls there are."""
+        """Write the last line; how many triggers and calls there are. Raises Misconfigured."""
         self.write({"what": "end"})
-        lines = self.path.read_bytes().splitlines()
+        try:
+            lines = self.path.read_bytes().splitlines()
+        except OSError as error:
+            raise Misconfigured(f"{self.path} is lost: {error.strerror}.") from None
         found = [line.partition(b'"what": "')[2].partition(b'"')[0] for line in lines]
         return found.count(b"trigger"), found.count(b"call")
 
