@@ -297,9 +297,15 @@ def _call(number: int, at: datetime, line: Mapping[str, Any]) -> Call:
         str(line["request"]),
         None if status is None else int(status),
         str(line.get("bytes", "")),
-        line.get("body"),
-        line.get("unkept"),
+        _text(line.get("body")),
+        _text(line.get("unkept")),
     )
+
+
+def _text(value: Any) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise TypeError("It is no text.")
+    return value
 
 
 def _parsed(document: str) -> etree._Element | None:

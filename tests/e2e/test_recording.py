@@ -119,6 +119,10 @@ def test_every_line_of_the_ledger_is_judged_or_has_a_reason_why_not() -> None:
 
 
 GOOD = '{"what": "recording", "format": 1, "at": "2026-03-23T09:00:00+00:00"}\n'
+CALL = (
+    '{"what": "call", "at": "2026-03-23T09:00:00+00:00", "why": "work", "request": "",'
+    ' "endpoint": "/WAPI/wapi.php", "status": 200, "body": null}\n'
+)
 
 
 @pytest.mark.parametrize(
@@ -131,6 +135,7 @@ GOOD = '{"what": "recording", "format": 1, "at": "2026-03-23T09:00:00+00:00"}\n'
         (GOOD.replace("1,", "9,"), "has the format 9; this version reads 1"),
         (GOOD + '{"what": "trigger"}\n', "Line 2 of"),
         (GOOD + '{"what": "call", "at": "yesterday"}\n', "Line 2 of"),
+        (GOOD + CALL.replace("null", "5"), "Line 2 of"),
         (GOOD + '{"what": "call", "at": "2026-03-23T09:00:00"}\n', "a value of the wrong kind"),
     ],
 )

@@ -82,7 +82,9 @@ def host(tmp_path: Path) -> Iterator[ProductionHost]:
 
 @pytest.fixture
 def sim(sim_settings: Settings) -> Iterator[Simulator]:
-    settings = sim_settings.model_copy(update={"retry_schedule": "quick"})
+    # Generous: how quickly this machine answers is not what is tested.
+    changes = {"retry_schedule": "quick", "trigger_timeout_s": 60.0}
+    settings = sim_settings.model_copy(update=changes)
     with Simulator(settings) as running:
         yield running
 
