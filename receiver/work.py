@@ -108,8 +108,7 @@ def run(
         )
         extending = partial(_extending, schedule.lease_s / 3)
         fetching = partial(_map_until, stop, pool)
-        source = make_source(settings, _recorded(settings, transport))
-        sink = make_sink(settings, engine)
+        source, sink = make_source(settings, transport), make_sink(settings, engine)
         worker = Worker(engine, source, SystemClock(), rng, options, fetching, extending, sink)
         click.echo(f"Worker reads records from {settings.crm_api_url}.")
         failures = 0
@@ -208,7 +207,12 @@ def _extending(every_s: float, extend: Callable[[], None]) -> Iterator[None]:
 
 
 def make_source(settings: Settings, transport: Transport) -> CrmApi:
-    """The CRM API's client, with the credentials of the settings."""
+    """The CRM API's client, with the credentials of the settings; written down where
+    `crm-receiver record` started this process.
+    """
+    recording = going_on(settings, SystemClock())
+    if recording is not None:
+        transport = RecordingTransport(transport, recording)
     return CrmApi(transport, settings.crm_api_url, credentials_of(settings), settings.refused_codes)
 
 
@@ -220,9 +224,3 @@ def credentials_of(settings: Settings) -> Credentials:
         password=settings.password.get_secret_value(),
         api_key=settings.api_key.get_secret_value(),
     )
-
-
-def _recorded(settings: Settings, transport: Transport) -> Transport:
-    """The transport, written down where `crm-receiver record` started this process."""
-    recording = going_on(settings, SystemClock())
-    return transport if recording is None else RecordingTransport(transport, recording)
