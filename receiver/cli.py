@@ -22,11 +22,13 @@ from external_crm.db import (
 )
 from external_crm.rows import Kind
 from receiver import (
+    deploy_cli,
     doctor_cli,
     failpoints,
     inbox,
     lifeline,
     logs,
+    record_cli,
     repair_cli,
     status_cli,
     supervisor,
@@ -183,8 +185,10 @@ def resume() -> None:
 
 
 for command in (
+    deploy_cli.deploy,
     doctor_cli.doctor,
     doctor_cli.fetch,
+    record_cli.record,
     repair_cli.dead,
     repair_cli.rejects,
     status_cli.status,

@@ -152,7 +152,7 @@ class CrmApi:
             raise BadAnswer(str(refused), refused.reply) from refused
 
     def _call(self, about: str, xml: bytes, read: Callable[[bytes], T]) -> T:
-        url, headers, body = self._request(xml)
+        url, headers, body = addressed(self._base, xml, self._credentials)
         try:
             reply = self._transport.post(url, headers, body)
         except TooLarge as error:
@@ -173,16 +173,20 @@ class CrmApi:
             log.warning("doubtful encoding", record=about, declared="ISO-8859-1", looks="UTF-8")
         return found
 
-    def _request(self, xml: bytes) -> tuple[str, Mapping[str, str], bytes]:
-        if self._credentials.api_key:
-            headers = {
-                "Content-Type": "application/xml",
-                "X-8x8-Tenant": self._credentials.tenant,
-                "x-api-key": self._credentials.api_key,
-            }
-            return f"{self._base}/cc/v1/wapi", headers, xml
-        headers = {"Content-Type": "application/x-www-form-urlencoded"}
-        return f"{self._base}/WAPI/wapi.php", headers, urlencode({"xml_query": xml}).encode()
+
+def addressed(
+    base: str, xml: bytes, credentials: Credentials
+) -> tuple[str, Mapping[str, str], bytes]:
+    """Where a request goes, with what headers, in what body: the endpoint of our credentials."""
+    if credentials.api_key:
+        headers = {
+            "Content-Type": "application/xml",
+            "X-8x8-Tenant": credentials.tenant,
+            "x-api-key": credentials.api_key,
+        }
+        return f"{base}/cc/v1/wapi", headers, xml
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    return f"{base}/WAPI/wapi.php", headers, urlencode({"xml_query": xml}).encode()
 
 
 def _check_status(reply: Reply) -> None:

@@ -71,6 +71,11 @@ def _request(kind: Kind, named: Key, credentials: Credentials) -> bytes:
     """A GET of one kind, filtered by the number of one record."""
     command = etree.Element("COMMAND", OBJECT=OBJECTS[kind][0], ACTION="GET")
     etree.SubElement(command, OBJECTS[named.kind][1]).text = named.id
+    return with_credentials(command, credentials)
+
+
+def with_credentials(command: etree._Element, credentials: Credentials) -> bytes:
+    """A COMMAND as the endpoint takes it: inside a WAPI document, or bare beside a key."""
     if credentials.api_key:
         return etree.tostring(command)
     root = etree.Element("WAPI")

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from queue import Empty, SimpleQueue
 
 import structlog
@@ -27,13 +27,17 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 15.0
 SETTLED_S = 60.0  # who ran for so long begins again with the shortest wait
 
 
-def serve(settings: Settings) -> int:
-    """Run until SIGTERM or Ctrl-C; the exit code to end with. Raises Misconfigured."""
+def serve(settings: Settings, also: Mapping[str, str] | None = None, end_after_s: float = 0) -> int:
+    """Run until SIGTERM or Ctrl-C; the exit code to end with. Raises Misconfigured.
+
+    also: what else the children find in their environment. end_after_s: 0 for no such end.
+    """
     happened: SimpleQueue[str] = SimpleQueue()  # its put may be called in a signal handler
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
         signal.signal(number, lambda *_: happened.put("asked to end"))
     with reserve(settings.host, settings.port) as reserved:
-        environment = os.environ | {f"{PREFIX}PORT": str(reserved.getsockname()[1])}
+        port = {f"{PREFIX}PORT": str(reserved.getsockname()[1])}
+        environment = os.environ | dict(also or {}) | port
         children = [
             Child("web", ["web", "--supervised"], environment, happened),
             *(
@@ -41,6 +45,7 @@ def serve(settings: Settings) -> int:
                 for n in range(1, settings.work_processes + 1)
             ),
         ]
+        signal.setitimer(signal.ITIMER_REAL, end_after_s)
         _run(children, happened)
         _stop(children)
     return 0

@@ -18,7 +18,11 @@ from granian.utils.proxies import wrap_wsgi_with_proxy_headers
 
 from receiver import failpoints, lifeline, logs
 from receiver.app import create_app, open_engine
+from receiver.clock import SystemClock
+from receiver.ingest import PATH
 from receiver.port import announce, reserve
+from receiver.recording import going_on
+from receiver.recording_front import RecordingFront
 from receiver.settings import Settings
 
 PATIENCE_S = 2.0  # 8x8 calls again sooner than a crowd of waiting requests dissolves
@@ -79,7 +83,10 @@ def _load(settings: Settings) -> Callable[..., Any]:
     lifeline.tie_to_parent_process()
     logs.configure(settings.log_format)
     failpoints.arm(settings.failpoint)
-    app = create_app(settings, open_engine(settings, PATIENCE_S))
+    app: Callable[..., Any] = create_app(settings, open_engine(settings, PATIENCE_S))
+    recording = going_on(settings, SystemClock())
+    if recording is not None:
+        app = RecordingFront(app, recording, PATH)
     if not settings.trusted_proxies:
         return app
     proxies = [proxy.strip() for proxy in settings.trusted_proxies.split(",")]

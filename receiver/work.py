@@ -28,11 +28,13 @@ from receiver.clock import SystemClock
 from receiver.crm_api import CrmApi
 from receiver.gate import Limits
 from receiver.pipeline import Pipeline, ReadingThreads, Stopping, extending
+from receiver.recording import going_on
+from receiver.recording_transport import RecordingTransport
 from receiver.records import Credentials
 from receiver.retention import Ages
 from receiver.settings import Settings
 from receiver.settle import WorkerOptions
-from receiver.transport import HttpTransport
+from receiver.transport import HttpTransport, Transport
 from receiver.worker import Worker
 
 log = structlog.get_logger()
@@ -181,12 +183,21 @@ def make_sink(settings: Settings, engine: Engine) -> Sink | None:
     return JsonLinesSink(settings.json_lines, draw_committed)
 
 
-def make_source(settings: Settings, transport: HttpTransport) -> CrmApi:
-    """The CRM API's client, with the credentials of the settings."""
-    credentials = Credentials(
+def make_source(settings: Settings, transport: Transport) -> CrmApi:
+    """The CRM API's client, with the credentials of the settings; written down where
+    `crm-receiver record` started this process.
+    """
+    recording = going_on(settings, SystemClock())
+    if recording is not None:
+        transport = RecordingTransport(transport, recording)
+    return CrmApi(transport, settings.crm_api_url, credentials_of(settings), settings.refused_codes)
+
+
+def credentials_of(settings: Settings) -> Credentials:
+    """What the CRM API asks for."""
+    return Credentials(
         tenant=settings.tenant,
         username=settings.username,
         password=settings.password.get_secret_value(),
         api_key=settings.api_key.get_secret_value(),
     )
-    return CrmApi(transport, settings.crm_api_url, credentials, settings.refused_codes)

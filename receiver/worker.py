@@ -7,7 +7,7 @@ a new ticket; killed inside apply: its transaction never happened.
 """
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -164,6 +164,7 @@ class Worker:
             todo = missing_parents(read, claim.known, answers.keys())
             fetches += todo
         log.info("fetched", ticket=claim.ticket, records=[str(key) for key in answers])
+        log.info("mapped", ticket=claim.ticket, records=_mapped(answers))
         return Fetched(claim, fetches, answers, calls)
 
     def extend(self, claim: Claim) -> None:
@@ -211,6 +212,8 @@ class Worker:
             log.info(
                 "applied", trigger=item.row_id, record=str(item.key), outcome=item.outcome.value
             )
+        if rows := [item.row_id for item in settled.finished]:
+            log.info("finished", ticket=fetched.claim.ticket, rows=rows)
 
     def _apply_and_finish(self, fetched: Fetched, now: datetime) -> Settled:
         """Promise 4 to the letter: rows, audit entries and triggers in one transaction."""
@@ -294,3 +297,7 @@ class Worker:
                 inbox.put_back(session, ids, claim.ticket, due_at, note=first_line(error))
         except SQLAlchemyError:
             log.warning("lease kept", ticket=claim.ticket, reason="The database does not answer.")
+
+
+def _mapped(answers: Mapping[Key, Answer]) -> list[str]:
+    return [str(key) for key, answer in answers.items() if answer.row is not None]

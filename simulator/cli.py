@@ -5,6 +5,7 @@ code 2. Killed here: the database has all that was committed.
 """
 
 import signal
+import sys
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -93,16 +94,47 @@ def serve(ready_file: Path | None, **options: Any) -> None:
     type=click.Choice(["D", "C", "A"], case_sensitive=False),
     help="Only what is documented (D), seen in clients (C) or assumed (A).",
 )
-def assumptions(grade: str | None) -> None:
-    """Print what is documented, seen in clients, or assumed about 8x8."""
+@click.option(
+    "--check",
+    "recording",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Say what a file of `crm-receiver record` confirms and refutes.",
+)
+def assumptions(grade: str | None, recording: Path | None) -> None:
+    """Print what is documented, seen in clients, or assumed about 8x8.
+
+    With --check, what a recording of real traffic says of it. Exit codes then: 0, nothing is
+    refuted; 1, something is; 2, the file is no recording.
+    """
     from simulator.assumptions import Grade, render_fidelity
 
+    if recording is not None:
+        if grade is not None:
+            raise click.UsageError("--check looks at all lines: leave --grade out.")
+        _check(recording)
+        return
     click.echo(render_fidelity(Grade(grade) if grade else None), nl=False)
 
 
 for command in (*COMMANDS, *REMOTE_COMMANDS):
     main.add_command(command)
 name_variables(main)
+
+
+def _check(recording: Path) -> None:
+    from simulator.evidence.check import judge, render
+    from simulator.evidence.recording import BadRecording, read
+    from simulator.evidence.weighing import Verdict
+
+    try:
+        seen = read(recording)
+    except BadRecording as error:
+        raise Refused(str(error)) from error
+    findings = judge(seen)
+    for line in render(findings, seen):
+        click.echo(line)
+    if any(finding.verdict is Verdict.REFUTED for finding in findings.values()):
+        sys.exit(1)
 
 
 def _say_ready(file: Path | None, url: str | None) -> None:

@@ -10,7 +10,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,7 +23,10 @@ LONGEST_S = 120  # until a test gives up; nothing is measured
 class Serving:
     """A running `serve`, which says on standard output what happens."""
 
-    def __init__(self, database_url: str, **settings: str) -> None:
+    def __init__(
+        self, database_url: str, command: Sequence[str] = ("serve",), **settings: str
+    ) -> None:
+        """command: `serve`, or what runs the receiver in its place."""
         own = {
             "DATABASE_URL": database_url,
             "SECRET": SECRET,
@@ -37,7 +40,7 @@ class Serving:
         }
         self.port = int(own["PORT"])
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "receiver", "serve"],
+            [sys.executable, "-m", "receiver", *command],
             env=os.environ | {f"CRM_RECEIVER_{name}": value for name, value in own.items()},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

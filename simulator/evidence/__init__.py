@@ -1,0 +1,1 @@
+"""Recorded traffic of a real tenant against the ledger: confirmed, refuted, not seen."""
