@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Dialect, Engine, Text, create_engine, event
+from sqlalchemy import Dialect, Engine, Select, Text, create_engine, event, func, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
@@ -42,7 +42,8 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 # Raised with every change of a table: a file made before it cannot be used any more.
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
+MOST_COUNTED = 10_000  # by `count_to_most`
 
 
 class DatabaseUnusable(Exception):
@@ -104,6 +105,14 @@ def read_session(engine: Engine) -> Session:
 def read_connection(engine: Engine) -> Connection:
     """What `read_session` is, for rows without objects: it costs half as much."""
     return engine.connect().execution_options(read_only=True)
+
+
+def count_to_most(session: Session, rows: Select[Any]) -> int:
+    """How many rows there are, or MOST_COUNTED + 1 if they are more: a count that a page can afford
+    however large the table is.
+    """
+    some = rows.order_by(None).limit(MOST_COUNTED + 1).subquery()
+    return session.scalar(select(func.count()).select_from(some)) or 0
 
 
 def _configure_durable(connection: Any, _record: Any) -> None:

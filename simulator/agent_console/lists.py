@@ -34,5 +34,4 @@ def show_list(path: str) -> Page:
         leads_to=LEADS_TO,
         all_checked=request.args.get("select") == "page",
         looked_at=walk.LOOK_AT,
-        most_counted=walk.MOST_COUNTED,
     )

@@ -59,13 +59,11 @@ def upload() -> Page:
         ), 422
     if file is None or not file.filename:
         return _imports_page("Choose a file.", request.form), 422
-    with closing(file):
-        kept = uploads.store(file, Kind(kind), encoding)
     try:
-        csv_import.survey(kept.path, encoding)
+        with closing(file):
+            kept = uploads.store(file, Kind(kind), encoding)
     except ImportRefused as refused:
-        kept.path.unlink(missing_ok=True)
-        return _imports_page(f"{kept.in_words(refused)} Nothing was loaded.", request.form), 422
+        return _imports_page(f"{refused} Nothing was loaded.", request.form), 422
     about = {"kind": kept.kind.value, "encoding": encoding, "name": kept.name}
     return redirect(f"{url_for('.show_mapping', token=kept.token)}?{urlencode(about)}")
 
@@ -82,15 +80,14 @@ def refuse_too_large(error: RequestEntityTooLarge) -> Page:
 def show_mapping(token: str) -> Page:
     """Which column goes into which field: names that are alike are mapped already."""
     kept = _existing(token)
-    survey = csv_import.survey(kept.path, kept.encoding)
-    fields = _loadable(kept.kind)
+    survey, fields = uploads.survey(kept), _loadable(kept.kind)
     return _mapping_page(kept, survey, fields, _likely(survey.header, fields))
 
 
 def begin(token: str) -> Page:
     """Load the file in the background and go to the page that shows how far it is."""
     kept = _existing(token)
-    survey = csv_import.survey(kept.path, kept.encoding)
+    survey = uploads.survey(kept)
     chosen = [request.form.get(f"column-{i}", "") for i in range(len(survey.header))]
     mapping = {name: tag for name, tag in zip(survey.header, chosen, strict=True) if tag}
     try:

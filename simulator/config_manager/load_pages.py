@@ -4,8 +4,6 @@ In: an administrator's request. Out: a page, the part of it that changes, a CSV 
 Killed midway: what was loaded stays. Nothing here fires a trigger.
 """
 
-import io
-
 from flask import Response, abort, redirect, render_template, request, url_for
 from wtforms import Form, IntegerField
 from wtforms.validators import NumberRange
@@ -54,11 +52,10 @@ def show_progress(number: int) -> Page:
 
 def download_rejects(number: int) -> Response:
     """The rejected rows with their reasons, as CSV."""
-    load, file = _existing(number), io.StringIO()
-    csv_import.write_rejects(load.report, file)
+    rows = csv_import.rejects_as_csv(_existing(number).report)
     name = f"rejected-rows-{number}.csv"
     disposition = {"Content-Disposition": f"attachment; filename={name}"}
-    return Response(file.getvalue(), mimetype="text/csv", headers=disposition)
+    return Response(rows, mimetype="text/csv", headers=disposition)
 
 
 def show_bulk() -> Page:
