@@ -46,8 +46,8 @@ def reset(services: Services) -> None:
     """As just started for the first time, with the settings and the clock of the start: no record,
     box, delivery, fault or event, an empty journal; numbers begin anew. Inside an app's context.
     """
-    services.loads.stop()
-    services.loads.wait()
+    services.stop_jobs()
+    services.wait_for_jobs()
     with services.at_rest():
         services.faults.reset()
         change_settings(services.first_settings)
@@ -91,8 +91,8 @@ def keep(services: Services, name: str) -> Snapshot:
 def restore(services: Services, name: str) -> None:
     """Bring a kept state back. Raises NoSuchSnapshot, SnapshotUnusable."""
     path = _existing(services, name)
-    services.loads.stop()
-    services.loads.wait()
+    services.stop_jobs()
+    services.wait_for_jobs()
     with (
         _saying_why(name),
         services.at_rest(),

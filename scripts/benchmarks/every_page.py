@@ -17,7 +17,7 @@ RECORD = 10_000_500  # a number that all kinds have
 DEEP = 700  # a position from which every kind still has pages on both sides
 FAULT = next(iter(FAULTS))
 CUSTOM = "tier"  # a custom field of each kind, see `long_history`
-LOAD = 1
+LOAD = DELETION = 1
 _NO_PAGES = re.compile(r"/(_sim|WAPI|cc|livez|readyz|metrics)\b|.*/static/")
 
 
@@ -115,4 +115,6 @@ _OTHERS = (
     f"/config/crm/loads/{LOAD}/progress",
     f"/config/crm/loads/{LOAD}/rejected-rows.csv",
     "/interactions",
+    f"/agent/customers/delete-all/{DELETION}",
+    f"/agent/customers/delete-all/{DELETION}/progress",
 )

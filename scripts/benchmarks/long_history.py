@@ -19,6 +19,7 @@ from simulator.journal import ApiRequest
 from simulator.local_crm import custom_fields
 from simulator.local_crm.csv_import import Reject, Report
 from simulator.local_crm.fields import CustomType, Definition
+from simulator.local_crm.many import Deleted
 from simulator.services import EXTENSION, Services
 from simulator.triggers.urls import Kind
 
@@ -61,7 +62,9 @@ def fill_deliveries(engine: Engine, deliveries: int) -> None:
 
 
 def fill_memory(app: Flask) -> str:
-    """Full logs, a load with rejected rows, and an uploaded file; the address of its mapping."""
+    """Full logs, a load with rejected rows, a Delete All, and an uploaded file; the address of its
+    mapping.
+    """
     services: Services = app.extensions[EXTENSION]
     for number in range(EVENTS):
         services.events.note(What.RECORD_CHANGED, f"Customer {number}", at=_NOW, version=1)
@@ -70,8 +73,10 @@ def fill_memory(app: Flask) -> str:
     half = IMPORTED // 2
     rejects = [Reject(n, "Email", f"nobody{n}", "Email is no address.") for n in range(half)]
     report = Report(half, half, rejects)
-    services.loads.begin("people.csv", Kind.CUSTOMER, IMPORTED, lambda _: report)
-    services.loads.wait()
+    services.loads.begin("people.csv", Kind.CUSTOMER, IMPORTED, lambda _: report, Report())
+    gone = Deleted(Kind.CUSTOMER, 1_000, 1_000, (1, 2, 3))
+    services.deletions.begin("Delete all", Kind.CUSTOMER, 1_000, lambda _: gone, gone)
+    services.wait_for_jobs()
     rows = "".join(f"Ada,Byron {n},Analytical Engines\n" for n in range(IMPORTED))
     content = io.BytesIO(b"First name,Last name,Company\n" + rows.encode())
     with app.test_request_context():

@@ -19,9 +19,9 @@ from simulator.config_manager import uploads
 from simulator.config_manager.uploads import Upload
 from simulator.db import read_session
 from simulator.local_crm import csv_import
+from simulator.local_crm.background import Tell, Work
 from simulator.local_crm.csv_import import ImportRefused, Report, Survey
 from simulator.local_crm.fields import Field
-from simulator.local_crm.loads import Tell, Work
 from simulator.services import services
 from simulator.triggers.urls import Kind
 from simulator.web.answers import Page
@@ -100,11 +100,12 @@ def begin(token: str) -> Page:
     file = uploads.take(kept)
     if file is None:
         _gone()
-    load = services().loads.begin(kept.name, kept.kind, survey.total, _work(kept, file, mapping))
+    work = _work(kept, file, mapping)
+    load = services().loads.begin(kept.name, kept.kind, survey.total, work, Report())
     return redirect(url_for(".show_load", number=load.number))
 
 
-def _work(kept: Upload, file: Path, mapping: dict[str, str]) -> Work:
+def _work(kept: Upload, file: Path, mapping: dict[str, str]) -> Work[Report]:
     found = services()  # in the thread there is no request to ask
 
     def work(tell: Tell) -> Report:

@@ -9,8 +9,8 @@ from wtforms import Form, IntegerField
 from wtforms.validators import NumberRange
 
 from simulator.local_crm import bulk_create, csv_import
+from simulator.local_crm.background import Job, Tell
 from simulator.local_crm.csv_import import Report
-from simulator.local_crm.loads import Load, Tell
 from simulator.services import services
 from simulator.triggers.urls import Kind
 from simulator.web.answers import Page
@@ -80,7 +80,7 @@ def begin_bulk() -> Page:
             tell(report.loaded, count)
         return report
 
-    load = services().loads.begin("Bulk creation", Kind.CUSTOMER, count, work)
+    load = services().loads.begin("Bulk creation", Kind.CUSTOMER, count, work, Report())
     return redirect(url_for(".show_load", number=load.number))
 
 
@@ -98,7 +98,7 @@ def _bulk_page(form: BulkForm) -> str:
     )
 
 
-def _existing(number: int) -> Load:
+def _existing(number: int) -> Job[Report]:
     load = services().loads.find(number)
     if load is None:
         abort(404, f"There is no load {number} since the simulator was started, or none any more.")

@@ -21,7 +21,8 @@ from typing import Any, NamedTuple, TextIO
 
 from sqlalchemy.orm import Session, sessionmaker
 
-from simulator.local_crm import changes, custom_fields, fields
+from simulator.local_crm import changes, custom_fields, fields, many
+from simulator.local_crm.background import JobRefused
 from simulator.local_crm.changes import Author
 from simulator.local_crm.fields import Field, FieldClass, FieldType
 from simulator.local_crm.models import Origin
@@ -39,7 +40,7 @@ _UTF8_MARK = "\ufeff"
 _UTF8_MARK_AS_LATIN_1 = "ï»¿"
 
 
-class ImportRefused(Exception):
+class ImportRefused(JobRefused):
     """The file or the mapping cannot be used; the message says what to mend."""
 
 
@@ -292,7 +293,7 @@ def _load(
             rejects[row.line] = _rejects(row, targets, problems)
         else:
             readable.append((row, values))
-    verdicts = changes.create_batch(session, kind, [v for _, v in readable], AUTHOR, now)
+    verdicts = many.create_batch(session, kind, [v for _, v in readable], AUTHOR, now)
     for (row, _), refused in zip(readable, verdicts, strict=True):
         if refused is not None:
             rejects[row.line] = _rejects(row, targets, refused.problems)

@@ -5,7 +5,7 @@ from urllib.parse import quote
 import pytest
 
 from simulator import db
-from simulator.local_crm import changes, walk
+from simulator.local_crm import many, walk
 from simulator.local_crm.models import Customer
 from simulator.services import Services
 from simulator.triggers.urls import Kind
@@ -247,7 +247,7 @@ def test_a_page_does_not_move_when_records_are_deleted(
     (following,) = page.document.xpath("//a[@rel='next']/@href")
     with services.sessions.begin() as session:
         now = services.clock.now()
-        changes.delete_many(session, Kind.CUSTOMER, numbers(page), AGENT, now, fires=False)
+        many.delete_many(session, Kind.CUSTOMER, numbers(page), AGENT, now, fires=False)
     assert numbers(browser.get(following))[0] == "10000050"
 
 

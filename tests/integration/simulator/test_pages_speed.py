@@ -143,7 +143,7 @@ def mappings(apps: dict[int, Flask]) -> dict[int, str]:
     return {customers: fill_memory(app) for customers, app in apps.items()}
 
 
-@pytest.mark.parametrize("address", [a for a in addresses(MAPPING) if COUNTS_ALL not in a])
+@pytest.mark.parametrize("address", [a for a in addresses(MAPPING) if not a.endswith(COUNTS_ALL)])
 def test_a_page_costs_the_same_however_large_the_table_is(
     apps: dict[int, Flask], mappings: dict[int, str], address: str
 ) -> None:
