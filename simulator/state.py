@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import cast
 
 from simulator.db import SCHEMA_VERSION, Base
+from simulator.local_crm import custom_fields
 from simulator.local_crm.first_start import fill_at_first_start
 from simulator.services import Services, change_settings
 
@@ -52,6 +53,7 @@ def reset(services: Services) -> None:
         services.faults.reset()
         change_settings(services.first_settings)
         with services.sessions.begin() as session:
+            custom_fields.remove_all(session)
             for table in reversed(Base.metadata.sorted_tables):
                 session.execute(table.delete())
             fill_at_first_start(session, services.first_settings)

@@ -5,17 +5,18 @@ expressions of SQLAlchemy; nothing is read.
 
 Texts are found by their beginning, whatever the case of ASCII letters: an index can answer that,
 but not "somewhere in the text". Full-text search would answer in words, at the price of a second
-copy of every text to be kept up to date by every channel. Numbers and choices are found whole.
+copy of every text to be kept up to date by every channel. Numbers, dates and choices are found
+whole. Custom fields are found like the others, see `custom_fields`.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func
+from sqlalchemy import ColumnElement, Text, and_, func, literal_column
 
-from simulator.local_crm import models
-from simulator.local_crm.fields import BY_NAME
+from simulator.local_crm import fields, models
+from simulator.local_crm.fields import BY_NAME, Field, FieldType
 from simulator.local_crm.models import MODELS, NUMBER_COLUMN, Customer
 from simulator.triggers.urls import Kind
 
@@ -55,6 +56,28 @@ def condition(kind: Kind, field: str, text: str) -> Condition:
     make = _SEARCHED[kind][field]
     clause = make(text.strip()[:LONGEST])
     return Condition((clause,), field, is_equality=field in _EXACT[kind])
+
+
+def custom_condition(kind: Kind, field: Field, typed: str) -> Condition:
+    """The same for a custom field. Dates are typed as MM/DD/YYYY."""
+    typed, key = typed.strip()[:LONGEST], literal_column(custom_key(field), Text)
+    if field.type in (FieldType.LONG_TEXT, FieldType.URL):
+        return Condition((_begins(key)(typed),))
+    if field.type is FieldType.DATE:
+        typed = fields.kept_date(typed)
+    # The index ignores case, and choices may differ in nothing else.
+    return Condition((and_(key == typed, literal_column(_custom_value(field), Text) == typed),))
+
+
+def custom_key(field: Field) -> str:
+    """What the index of a custom field has, in SQL: an index is used for the very expression that
+    it was made of. A name is letters, digits and underscores.
+    """
+    return f"{_custom_value(field)} COLLATE NOCASE"
+
+
+def _custom_value(field: Field) -> str:
+    return f"""json_extract(custom_fields, '$."{field.name}"')"""
 
 
 def anywhere(kind: Kind, text: str) -> Condition:
