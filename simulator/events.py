@@ -89,6 +89,7 @@ class Events:
         self._closed = False
         self.on_noted: Callable[[LoggedEvent], None] = lambda event: None
         self._news = 0  # counts on when the log begins anew
+        self._listed: tuple[int, list[LoggedEvent]] = (-1, [])  # as of which news
         self._count = self._sum = 0
         self.reset(seed)
 
@@ -128,8 +129,13 @@ class Events:
     def listed(self) -> list[LoggedEvent]:
         """The latest events (at most 20,000), by logical time, then by what they are about."""
         with self._changed:
-            kept = list(self._kept)
-        return sorted(kept, key=lambda event: event.order)
+            news, kept = self._news, list(self._kept)
+            if self._listed[0] == news:
+                return self._listed[1].copy()
+        listed = sorted(kept, key=lambda event: event.order)
+        with self._changed:
+            self._listed = (news, listed)
+        return listed.copy()
 
     @property
     def news(self) -> int:

@@ -126,7 +126,7 @@ def remove_all(session: Session) -> None:
 
 
 def _drop_index(session: Session, row: CustomField) -> None:
-    session.connection().exec_driver_sql(f"DROP INDEX {_index_name(row.kind, row.name)}")
+    session.connection().exec_driver_sql(f"DROP INDEX IF EXISTS {_index_name(row.kind, row.name)}")
 
 
 def _index_name(kind: Kind, name: str) -> str:

@@ -14,7 +14,7 @@ from simulator.local_crm.changes import Author
 from simulator.local_crm.many import Deleted
 from simulator.triggers.urls import Kind
 
-AT_A_TIME = 200
+AT_A_TIME = 100
 
 
 def delete_all(

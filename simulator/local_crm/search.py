@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, and_, func, literal_column
+from sqlalchemy import ColumnElement, Text, and_, literal_column
 
 from simulator.local_crm import fields, models
 from simulator.local_crm.fields import BY_NAME, Field, FieldType
-from simulator.local_crm.models import MODELS, NUMBER_COLUMN, Customer
+from simulator.local_crm.models import MODELS, NUMBER_COLUMN
 from simulator.triggers.urls import Kind
 
 LONGEST = 255  # characters of what is searched for
@@ -115,12 +115,6 @@ def _equals(column: ColumnElement[Any]) -> Callable[[str], Clause]:
     return lambda text: column == text
 
 
-def _email_begins(text: str) -> Clause:
-    email = func.lower(Customer.email)
-    has_one = Customer.email != ""  # as the index of unique emails has it
-    return and_(has_one, email >= func.lower(text), email < func.lower(text + _LAST_CHARACTER))
-
-
 def _last_name_first(text: str) -> list[str]:
     """`Ada de Vries` as the index of full names may have it: `de Vries Ada`, `Vries Ada de`."""
     words = text.split()
@@ -160,7 +154,7 @@ def _searched(kind: Kind) -> dict[str, Callable[[str], Clause]]:
     found = {field: _equals(columns[field]) for field in _EXACT[kind]}
     found |= {field: _begins(key) for field, key in _TYPED[kind].items()}
     if kind is Kind.CUSTOMER:
-        found |= {"email": _email_begins, "voice": _begins(columns.voice)}
+        found |= {"email": _begins(models.EMAIL), "voice": _begins(columns.voice)}
     return {field: found[field] for field in BY_NAME[kind] if field in found}
 
 

@@ -8,6 +8,9 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from simulator.local_crm.many import Deleted
+from simulator.services import Services
+from simulator.triggers.urls import Kind
 from simulator.web import CONTENT_SECURITY_POLICY
 from tests.forms import Browser, Page
 
@@ -41,13 +44,15 @@ PAGES = [
     "/config/crm/bulk",
     "/config/crm/loads/1",
     "/config/crm/loads/1/progress",
+    "/agent/customers/delete-all/1",
+    "/agent/customers/delete-all/1/progress",
     "/nowhere",
 ]
 
 
 @pytest.fixture
-def filled(browser: Browser) -> Browser:
-    """One record of each kind, with a foreign address in it, and a delivery."""
+def filled(browser: Browser, services: Services) -> Browser:
+    """One record of each kind, with a foreign address in it, a delivery, and jobs that are over."""
     browser.submit(
         "/config/integration/crm-triggers", customer_create="https://crm.example.com/trigger"
     )
@@ -62,6 +67,9 @@ def filled(browser: Browser) -> Browser:
         middleware_url="https://evil.example/middleware",
     )
     browser.submit("/config/crm/bulk", customers="1")
+    gone = Deleted(Kind.CUSTOMER, 1, 1, (1,))
+    services.deletions.begin("Delete all customers", Kind.CUSTOMER, 1, lambda _: gone, gone)
+    services.wait_for_jobs()
     return browser
 
 
@@ -183,7 +191,7 @@ class TestWithABug:
 def test_the_start_page_shows_the_way(filled: Browser) -> None:
     page = filled.get("/")
     assert "1 of 12 boxes are filled" in page.text
-    assert "customers (1), cases (1), follow-ups (1), tasks (1)" in page.text
+    assert "customers (2), cases (1), follow-ups (1), tasks (1)" in page.text
     assert "waiting (1), delivered (0), exhausted (0)" in page.text
     assert {"/config/integration/crm-triggers", "/agent/customers", "/deliveries"} <= set(
         page.links
