@@ -50,7 +50,7 @@ class Asked:
         basic = [search.anywhere(kind, self.text)] if self.text else []
         own = {forms.input_name(field): field for field in self.custom}
         return basic + [
-            search.custom_condition(kind, own[name], text)
+            search.custom_condition(own[name], text)
             if name in own
             else search.condition(kind, name, text)
             for name, text in self.chosen.items()

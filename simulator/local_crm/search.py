@@ -58,15 +58,20 @@ def condition(kind: Kind, field: str, text: str) -> Condition:
     return Condition((clause,), field, is_equality=field in _EXACT[kind])
 
 
-def custom_condition(kind: Kind, field: Field, typed: str) -> Condition:
+def custom_condition(field: Field, typed: str) -> Condition:
     """The same for a custom field. Dates are typed as MM/DD/YYYY."""
-    typed, key = typed.strip()[:LONGEST], literal_column(custom_key(field), Text)
+    typed = typed.strip()[:LONGEST]
     if field.type in (FieldType.LONG_TEXT, FieldType.URL):
-        return Condition((_begins(key)(typed),))
-    if field.type is FieldType.DATE:
-        typed = fields.kept_date(typed)
+        return Condition((_begins(literal_column(custom_key(field), Text))(typed),))
+    kept = fields.kept_date(typed) if field.type is FieldType.DATE else typed
+    return Condition((custom_equals(field, kept),))
+
+
+def custom_equals(field: Field, kept: str) -> Clause:
+    """Records whose custom field has the very value."""
     # The index ignores case, and choices may differ in nothing else.
-    return Condition((and_(key == typed, literal_column(_custom_value(field), Text) == typed),))
+    key, value = custom_key(field), _custom_value(field)
+    return and_(literal_column(key, Text) == kept, literal_column(value, Text) == kept)
 
 
 def custom_key(field: Field) -> str:
