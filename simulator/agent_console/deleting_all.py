@@ -40,9 +40,6 @@ def delete_all(path: str) -> Page:
         return _question(screen, problem if typed else "Password is required.")
     with read_session(services().engine) as db:
         total = walk.count_all(db, screen.kind)
-    if total == 0:
-        flash(f"There were no {screen.plural.lower()} to delete.", "info")
-        return redirect(url_for(".show_list", path=path))
     # In the thread there is no request to ask.
     sessions, clock, by = services().sessions, services().clock, author()
     fires = services().settings.delete_all_fires
@@ -51,7 +48,11 @@ def delete_all(path: str) -> Page:
         return steps.delete_all(sessions, screen.kind, by, clock, fires=fires, tell=tell)
 
     if total <= steps.AT_A_TIME:
-        notices.note_deleted(work(lambda done, total: None), switch=SWITCH)
+        deleted = work(lambda done, total: None)
+        if deleted.count:
+            notices.note_deleted(deleted, switch=SWITCH)
+        else:
+            flash(f"There were no {screen.plural.lower()} to delete.", "info")
         return redirect(url_for(".show_list", path=path))
     what = f"Delete all {screen.plural.lower()}"
     job = services().deletions.begin(what, screen.kind, total, work, Deleted(screen.kind))

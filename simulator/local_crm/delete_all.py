@@ -28,12 +28,13 @@ def delete_all(
 ) -> Deleted:
     """What was deleted (trigger.delete-all-of-tab); what others create meanwhile stays.
 
-    tell: called after each batch with the records done and those there are.
+    tell: called at first and after each batch with the records done and those there are.
     """
     with sessions() as session:
         last = walk.newest_position(session, kind)
         total = walk.count_all(session, kind)
     deleted = Deleted(kind)
+    tell(0, total)
     while True:
         with sessions.begin() as session:
             numbers = walk.oldest_numbers(session, kind, last, AT_A_TIME)

@@ -274,6 +274,22 @@ class TestDeleteAllOfMany:
         assert f"{7 - gone} of {7 - gone}" in browser.get(again.path).text
         assert len(fired(services)) == 7
 
+    def test_a_second_one_finds_nothing_left(self, browser: Browser, services: Services) -> None:
+        with services.sessions.begin():  # neither gets to its first batch
+            question = browser.get("/agent/customers/delete-all")
+            browser.send(question, password=PASSWORD)
+            second = browser.send(question, password=PASSWORD)
+        services.wait_for_jobs()
+        over = browser.get(second.path)
+        assert (second.path, over.flashes) == (
+            "/agent/customers/delete-all/2",
+            ["There were none left to delete."],
+        )
+        assert "Finished: 0 of 0" in over.text
+        assert len(fired(services)) == 7
+        third = browser.send(question, password=PASSWORD)
+        assert third.flashes == ["There were no customers to delete."]
+
     def test_one_that_is_none_is_a_sentence(self, browser: Browser) -> None:
         for path in ("customers", "cases"):
             page = browser.get(f"/agent/{path}/delete-all/9")
