@@ -273,7 +273,7 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
         "associated data goes too, or everything (Delete All, with their password).",
         _D,
         _DELETE,
-        place="agent_console.deleting:delete_all",
+        place="agent_console.deleting_all:delete_all",
         test=f"{_DELETES}::test_delete_all_asks_for_the_password",
     ),
     Assumption(
@@ -307,7 +307,7 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
         "no record that is created while it runs.",
         _A,
         _NONE,
-        place="agent_console.deleting:delete_all",
+        place="local_crm.delete_all:delete_all",
         test=f"{_DELETES}::test_delete_all_takes_all_of_a_kind_whatever_was_searched_for",
     ),
     Assumption(

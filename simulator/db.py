@@ -1,6 +1,7 @@
 """The simulator's SQLite database: engine, sessions, and how instants are kept.
 
-In: a path. Out: an engine whose writers queue up instead of failing, and a session factory.
+In: a path. Out: an engine whose writers queue up instead of failing, and a session factory. Those
+of this process take turns (see `turns`); another process waits for five seconds at most.
 Killed here: SQLite rolls the open transaction back at the next start.
 
 A plain file in WAL mode serves tests too: in-memory SQLite shared between threads crashed
@@ -11,11 +12,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Dialect, Engine, Text, create_engine, event
+from sqlalchemy import Dialect, Engine, Select, Text, create_engine, event, func, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.types import TypeDecorator
+
+from simulator.turns import take_turns
 
 
 class Base(DeclarativeBase):
@@ -42,7 +45,8 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 # Raised with every change of a table: a file made before it cannot be used any more.
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
+MOST_COUNTED = 10_000  # by `count_to_most`
 
 
 class DatabaseUnusable(Exception):
@@ -58,6 +62,7 @@ def open_database(path: Path, *, durable: bool = True) -> Engine:
     # Errors are logged, and parameters may hold secrets: a trigger URL, a hash.
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 5}, hide_parameters=True)
     event.listen(engine, "connect", _configure_durable if durable else _configure_quick)
+    take_turns(engine)
     event.listen(engine, "begin", _begin)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -106,6 +111,14 @@ def read_connection(engine: Engine) -> Connection:
     return engine.connect().execution_options(read_only=True)
 
 
+def count_to_most(session: Session, rows: Select[Any]) -> int:
+    """How many rows there are, or MOST_COUNTED + 1 if they are more: a count that a page can afford
+    however large the table is.
+    """
+    some = rows.order_by(None).limit(MOST_COUNTED + 1).subquery()
+    return session.scalar(select(func.count()).select_from(some)) or 0
+
+
 def _configure_durable(connection: Any, _record: Any) -> None:
     _configure(connection, "synchronous=FULL")
 
@@ -121,6 +134,6 @@ def _configure(connection: Any, durability: str) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    # A deferred BEGIN that later writes loses updates without an error; IMMEDIATE queues instead.
+    # A deferred BEGIN that later writes loses updates without an error; IMMEDIATE waits instead.
     read_only = connection.get_execution_options().get("read_only", False)
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

@@ -66,6 +66,7 @@ class LoggedEvent:
     id: str  # what it is about: "Customer 10000000", "delivery 3"
     about: Mapping[str, Plain]
 
+    @cached_property
     def text(self) -> str:
         """The event in one way of writing, from which its share of the digest is made."""
         whole = [self.at.isoformat(timespec="microseconds"), self.what, self.id, self.about]
@@ -74,7 +75,7 @@ class LoggedEvent:
     @cached_property
     def order(self) -> tuple[datetime, list[tuple[str, int]], str]:
         """Where it stands in the log; made once, since a page that is open lists each second."""
-        return self.at, _natural(self.id), self.text()
+        return self.at, _natural(self.id), self.text
 
 
 class Events:
@@ -88,6 +89,7 @@ class Events:
         self._closed = False
         self.on_noted: Callable[[LoggedEvent], None] = lambda event: None
         self._news = 0  # counts on when the log begins anew
+        self._listed: tuple[int, list[LoggedEvent]] = (-1, [])  # as of which news
         self._count = self._sum = 0
         self.reset(seed)
 
@@ -115,7 +117,8 @@ class Events:
         about: only what is the same in every run with the same seed and calls.
         """
         event = LoggedEvent(at or self._clock.now(), what, id, about)
-        share = _number(event.text())
+        share = _number(event.text)
+        _ = event.order  # made now: the first page after thousands of events must not wait for it
         with self._changed:
             self._kept.append(event)
             self._count += 1
@@ -126,8 +129,13 @@ class Events:
     def listed(self) -> list[LoggedEvent]:
         """The latest events (at most 20,000), by logical time, then by what they are about."""
         with self._changed:
-            kept = list(self._kept)
-        return sorted(kept, key=lambda event: event.order)
+            news, kept = self._news, list(self._kept)
+            if self._listed[0] == news:
+                return self._listed[1].copy()
+        listed = sorted(kept, key=lambda event: event.order)
+        with self._changed:
+            self._listed = (news, listed)
+        return listed.copy()
 
     @property
     def news(self) -> int:

@@ -24,7 +24,9 @@ from simulator.faults.registry import Registry
 from simulator.fetches import Fetches
 from simulator.journal import Journal
 from simulator.local_crm import changes
-from simulator.local_crm.loads import Loads
+from simulator.local_crm.background import Jobs
+from simulator.local_crm.csv_import import Report
+from simulator.local_crm.many import Deleted
 from simulator.logs import Log
 from simulator.metrics import Metrics
 from simulator.settings import Settings
@@ -61,7 +63,8 @@ class Services:
     dispatcher: Dispatcher
     scheduler: Scheduler
     player: Player
-    loads: Loads
+    loads: Jobs[Report]  # imports and bulk creations
+    deletions: Jobs[Deleted]  # each a Delete All
 
     def wake(self) -> None:
         """Let the dispatcher look at once for what is due."""
@@ -92,10 +95,20 @@ class Services:
         ]
         return in_force + self.dispatcher.held_back()
 
+    def stop_jobs(self) -> None:
+        """End what runs in the background after its present batch."""
+        self.loads.stop()
+        self.deletions.stop()
+
+    def wait_for_jobs(self) -> None:
+        """Return when nothing runs in the background."""
+        self.loads.wait()
+        self.deletions.wait()
+
     def begin_close(self) -> None:
         """Let go of everybody who waits: nothing is begun any more, calls under way are cut off."""
         self.events.close()
-        self.loads.stop()
+        self.stop_jobs()
         self.dispatcher.stop()
         self.sender.close()
 
@@ -104,6 +117,7 @@ class Services:
         self.begin_close()
         self.scheduler.stop()
         self.loads.close()
+        self.deletions.close()
         self.dispatcher.close()
         self.engine.dispose()
 
@@ -187,7 +201,8 @@ def make_services(
         dispatcher=dispatcher,
         scheduler=scheduler,
         player=Player(engine, clock, dispatcher, log_of_events),
-        loads=Loads(),
+        loads=Jobs("load", "those stay"),
+        deletions=Jobs("delete-all", "those are gone"),
     )
 
 

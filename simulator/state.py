@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import cast
 
 from simulator.db import SCHEMA_VERSION, Base
+from simulator.local_crm import custom_fields
 from simulator.local_crm.first_start import fill_at_first_start
 from simulator.services import Services, change_settings
 
@@ -46,12 +47,13 @@ def reset(services: Services) -> None:
     """As just started for the first time, with the settings and the clock of the start: no record,
     box, delivery, fault or event, an empty journal; numbers begin anew. Inside an app's context.
     """
-    services.loads.stop()
-    services.loads.wait()
+    services.stop_jobs()
+    services.wait_for_jobs()
     with services.at_rest():
         services.faults.reset()
         change_settings(services.first_settings)
         with services.sessions.begin() as session:
+            custom_fields.remove_all(session)
             for table in reversed(Base.metadata.sorted_tables):
                 session.execute(table.delete())
             fill_at_first_start(session, services.first_settings)
@@ -91,8 +93,8 @@ def keep(services: Services, name: str) -> Snapshot:
 def restore(services: Services, name: str) -> None:
     """Bring a kept state back. Raises NoSuchSnapshot, SnapshotUnusable."""
     path = _existing(services, name)
-    services.loads.stop()
-    services.loads.wait()
+    services.stop_jobs()
+    services.wait_for_jobs()
     with (
         _saying_why(name),
         services.at_rest(),

@@ -23,6 +23,7 @@ from urllib.parse import parse_qs, quote_plus
 from flask import Response, request
 from rich.console import Console
 from rich.progress import track
+from sqlalchemy.orm import Session
 
 from simulator.db import open_database, session_factory
 from simulator.local_crm.changes import Author
@@ -41,12 +42,24 @@ def settings_for(folder: Path) -> Settings:
     return Settings(data_dir=folder, tls=False, port=0)
 
 
-def fill(folder: Path, customers: int, *, customers_only: bool = True) -> None:
-    """A database with so many customers, and with what is theirs if that is wanted."""
+def fill(
+    folder: Path,
+    customers: int,
+    *,
+    customers_only: bool = True,
+    before: Callable[[Session], None] | None = None,
+) -> None:
+    """A database with so many customers, and with what is theirs if that is wanted.
+
+    before: what is done to the empty database.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     engine = open_database(settings_for(folder).database_path)
     source = FakeData(customers, 1, NOW, Author(Origin.BULK, "benchmark"))
     sessions = session_factory(engine)
+    if before is not None:
+        with sessions.begin() as session:
+            before(session)
     chunks = range(-(-customers // CHUNK))
     for _ in track(chunks, f"{customers:,} customers", console=Console(stderr=True)):
         with sessions.begin() as session:
@@ -78,8 +91,9 @@ class Server(AbstractContextManager["Server"]):
         line = self._process.stdout.readline()
         if not line:
             raise RuntimeError("The simulator did not start; what it said stands above.")
-        self.port = int(json.loads(line)["port"])
         self.pid = self._process.pid
+        self.said: dict[str, Any] = json.loads(line)
+        self.port = int(self.said["port"])
 
     def __exit__(
         self,

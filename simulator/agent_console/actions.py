@@ -1,11 +1,10 @@
 """What an agent does to records, and which deliveries came of it (T1, hop 1).
 
 In: a session, the change, the author, now. Out: the record's number and its delivery, if one
-was put into the outbox; of a deletion of many how many they were. Steps do not commit; killed
-before the commit nothing happened.
+was put into the outbox. Steps do not commit; killed before the commit nothing happened.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -28,15 +27,6 @@ class Done:
     event: Event
     record_id: str
     delivery_id: int | None  # None: no trigger fired
-
-
-@dataclass(frozen=True)
-class Deleted:
-    """Records that were deleted together, what went with them not counted."""
-
-    kind: Kind
-    count: int
-    delivery_ids: tuple[int, ...]  # empty: no trigger fired
 
 
 def create(
@@ -68,21 +58,6 @@ def delete(session: Session, kind: Kind, record_id: str, author: Author, now: da
     latest = _latest_delivery(session)
     changes.delete(session, kind, record_id, author, now)
     return Done(kind, Event.DELETE, record_id, _delivery_after(session, latest))
-
-
-def delete_many(
-    session: Session,
-    kind: Kind,
-    numbers: Sequence[str],
-    author: Author,
-    now: datetime,
-    *,
-    fires: bool,
-) -> Deleted:
-    """Those of the records that are still there removed, with all that hangs on them."""
-    latest = _latest_delivery(session)
-    count = changes.delete_many(session, kind, numbers, author, now, fires=fires)
-    return Deleted(kind, count, tuple(range(latest + 1, _latest_delivery(session) + 1)))
 
 
 def _latest_delivery(session: Session) -> int:

@@ -1,16 +1,19 @@
 """What a list is asked for in its address, and the address of a list that is asked for something.
 
-In: the query of an address: `q` for basic search, a field's name for each part of an advanced one,
+In: the query of an address: `q` for basic search, a field's name for each part of an advanced one
+(a custom field's with `custom-` before it, as in forms),
 `sort` (with - before it: descending), `after` or `before` a place, or `from=end`. Out: an Asked.
 What makes no sense in an address counts as not given.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from simulator.agent_console import forms
 from simulator.agent_console.screens import Screen
 from simulator.local_crm import search
+from simulator.local_crm.fields import BY_NAME, Field
 from simulator.local_crm.search import Condition, Order
 from simulator.local_crm.walk import Place, Start
 
@@ -23,26 +26,35 @@ class Asked:
 
     screen: Screen
     text: str  # of the basic search
-    chosen: Mapping[str, str]  # the advanced one: field -> text
+    custom: Sequence[Field]
+    chosen: Mapping[str, str]  # the advanced one: input -> text
     sort: str
     start: Start
 
     @classmethod
-    def from_address(cls, screen: Screen, given: Mapping[str, str]) -> "Asked":
+    def from_address(
+        cls, screen: Screen, custom: Sequence[Field], given: Mapping[str, str]
+    ) -> "Asked":
         """What an address asks for."""
-        known = search.fields_of(screen.kind)
+        known = inputs(screen, custom)
         chosen = {name: given[name].strip() for name in known if given.get(name, "").strip()}
         sort = given.get("sort", "")
         if sort.removeprefix("-") not in search.sortable(screen.kind):
             sort = f"-{screen.number}"
-        return cls(screen, given.get("q", "").strip(), chosen, sort, _start(given))
+        return cls(screen, given.get("q", "").strip(), custom, chosen, sort, _start(given))
 
     @cached_property
     def conditions(self) -> list[Condition]:
         """All that a record must meet."""
         kind = self.screen.kind
         basic = [search.anywhere(kind, self.text)] if self.text else []
-        return basic + [search.condition(kind, name, text) for name, text in self.chosen.items()]
+        own = {forms.input_name(field): field for field in self.custom}
+        return basic + [
+            search.custom_condition(own[name], text)
+            if name in own
+            else search.condition(kind, name, text)
+            for name, text in self.chosen.items()
+        ]
 
     @property
     def order(self) -> Order:
@@ -79,6 +91,12 @@ class Asked:
     def sorted_by(self, field: str) -> dict[str, str]:
         """The address of the list sorted by a field, or by the other direction if it is so."""
         return self.in_address(sort=f"-{field}" if self.sort == field else field)
+
+
+def inputs(screen: Screen, custom: Sequence[Field]) -> dict[str, Field]:
+    """What an advanced search can ask for, by input."""
+    standard = {name: BY_NAME[screen.kind][name] for name in search.fields_of(screen.kind)}
+    return standard | {forms.input_name(field): field for field in custom}
 
 
 def _start(given: Mapping[str, str]) -> Start:

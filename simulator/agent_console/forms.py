@@ -145,10 +145,7 @@ def _read_custom(field: Field, typed: str | None) -> str:
     """What a record keeps; a text that is no date stays as it is, for `fields.check` to refuse."""
     if field.type is not FieldType.DATE or not typed:
         return typed or ""
-    try:
-        return fields.wire_date(fields.read_slashed_date(typed))
-    except ValueError:
-        return f"not a date: {typed}"
+    return fields.kept_date(typed)
 
 
 def _as_text(value: Any) -> str:

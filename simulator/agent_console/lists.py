@@ -5,12 +5,12 @@ In: an agent's request. Out: a page; nothing is changed.
 
 from flask import render_template, request
 
+from simulator.agent_console import asked as asking
 from simulator.agent_console import cells, reads
 from simulator.agent_console.asked import Asked
 from simulator.agent_console.screens import LEADS_TO, SCREENS
 from simulator.db import read_session
-from simulator.local_crm import search, walk
-from simulator.local_crm.fields import BY_NAME
+from simulator.local_crm import custom_fields, search, walk
 from simulator.services import services
 from simulator.web.answers import Page
 
@@ -18,8 +18,9 @@ from simulator.web.answers import Page
 def show_list(path: str) -> Page:
     """Records of a kind, newest first until another order is asked for (see `asked`)."""
     screen = SCREENS[path]
-    asked = Asked.from_address(screen, request.args)
     with read_session(services().engine) as db:
+        custom = custom_fields.of_kind(db, screen.kind)
+        asked = Asked.from_address(screen, custom, request.args)
         stretch = walk.read(db, screen.kind, asked.conditions, asked.order, asked.start)
         agents = reads.all_agents(db)
     return render_template(
@@ -29,10 +30,9 @@ def show_list(path: str) -> Page:
         stretch=stretch,
         rows=cells.rows(screen, stretch.records),
         agents=agents,
-        search_fields=[BY_NAME[screen.kind][name] for name in search.fields_of(screen.kind)],
+        search_fields=asking.inputs(screen, custom),
         sortable=search.sortable(screen.kind),
         leads_to=LEADS_TO,
         all_checked=request.args.get("select") == "page",
         looked_at=walk.LOOK_AT,
-        most_counted=walk.MOST_COUNTED,
     )

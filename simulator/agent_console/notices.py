@@ -12,15 +12,15 @@ from flask import session, url_for
 from sqlalchemy import select
 
 from simulator.agent_console.acting import is_silent
-from simulator.agent_console.actions import Deleted, Done
+from simulator.agent_console.actions import Done
 from simulator.agent_console.screens import OF_KIND
 from simulator.db import read_session
+from simulator.local_crm.many import Deleted
 from simulator.services import services
 from simulator.triggers.models import Delivery
 from simulator.triggers.urls import Event, Kind
 
 _KEY = "notices"  # in the cookie
-_LINKED_AT_MOST = 5
 _DONE = {Event.CREATE: "created", Event.EDIT: "saved", Event.DELETE: "deleted"}
 
 
@@ -43,18 +43,18 @@ def note(done: Done, *, again: bool = False) -> None:
     silence = ""
     if is_silent(done.kind, done.event):
         silence = f"{done.kind} {done.event} fires none."
-    _keep(what, done.kind, done.event, numbers, len(numbers), silence)
+    entry = _entry(what, done.kind, done.event, numbers, len(numbers), silence)
+    session[_KEY] = [*session.get(_KEY, []), entry]
 
 
 def note_deleted(done: Deleted, *, switch: str) -> None:
     """Say on the next page what was deleted; switch: the setting that lets it fire."""
-    screen = OF_KIND[done.kind]
-    noun = screen.noun if done.count == 1 else screen.plural.lower()
-    verb = "was" if done.count == 1 else "were"
-    silence = "" if getattr(services().settings, switch) else f"The switch {switch} is off."
-    numbers = list(done.delivery_ids[:_LINKED_AT_MOST])
-    what = f"{done.count:,} {noun} {verb} deleted."
-    _keep(what, done.kind, Event.DELETE, numbers, len(done.delivery_ids), silence)
+    session[_KEY] = [*session.get(_KEY, []), _of_deletion(done, switch)]
+
+
+def line_of_deletion(done: Deleted, *, switch: str) -> Line:
+    """The same for the page that is being made."""
+    return _line(_of_deletion(done, switch))
 
 
 def take() -> list[Line]:
@@ -63,11 +63,21 @@ def take() -> list[Line]:
     return [_line(each) for each in kept]
 
 
-def _keep(
+def _of_deletion(done: Deleted, switch: str) -> dict[str, Any]:
+    screen = OF_KIND[done.kind]
+    noun = screen.noun if done.count == 1 else screen.plural.lower()
+    verb = "was" if done.count == 1 else "were"
+    silence = "" if getattr(services().settings, switch) else f"The switch {switch} is off."
+    what = f"{done.count:,} {noun} {verb} deleted."
+    return _entry(what, done.kind, Event.DELETE, list(done.deliveries), done.fired, silence)
+
+
+def _entry(
     what: str, kind: Kind, event: Event, numbers: list[int], count: int, silence: str
-) -> None:
+) -> dict[str, Any]:
+    """A line as the cookie keeps it. count: of all deliveries; numbers: of those to link to."""
     entry = {"what": what, "kind": kind, "event": event, "deliveries": numbers, "count": count}
-    session[_KEY] = [*session.get(_KEY, []), entry | {"silence": silence}]
+    return entry | {"silence": silence}
 
 
 def _line(kept: dict[str, Any]) -> Line:

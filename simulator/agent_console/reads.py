@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from simulator.agent_console import cells
 from simulator.agent_console.cells import Row
 from simulator.agent_console.screens import OF_KIND, Screen
+from simulator.db import count_to_most
 from simulator.local_crm import walk
 from simulator.local_crm.models import Agent, RecordVersion
 from simulator.triggers.models import Delivery
@@ -25,7 +26,7 @@ class Children:
 
     screen: Screen
     rows: Sequence[Row]
-    total: int  # more than `walk.MOST_COUNTED`: that many at least
+    total: int  # more than `db.MOST_COUNTED`: that many at least
 
 
 def all_agents(session: Session) -> Sequence[Agent]:
@@ -40,9 +41,7 @@ def children_of(session: Session, screen: Screen, record_id: str) -> list[Childr
         rows = walk.newest(kind, screen.number, record_id)
         shown = session.scalars(rows.limit(SHOWN_AT_MOST)).all()
         found.append(
-            Children(
-                OF_KIND[kind], cells.rows(OF_KIND[kind], shown), walk.count_to_most(session, rows)
-            )
+            Children(OF_KIND[kind], cells.rows(OF_KIND[kind], shown), count_to_most(session, rows))
         )
     return found
 

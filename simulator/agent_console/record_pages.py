@@ -13,8 +13,7 @@ from simulator.agent_console import forms, reads
 from simulator.agent_console.cells import Cell, cell
 from simulator.agent_console.screens import LEADS_TO, SCREENS, Screen
 from simulator.db import read_session
-from simulator.local_crm import custom_fields, queries, walk
-from simulator.local_crm.models import Record
+from simulator.local_crm import custom_fields, queries
 from simulator.services import services
 from simulator.triggers.urls import Event
 from simulator.web.answers import Page
@@ -38,7 +37,6 @@ def show_record(path: str, record_id: str) -> Page:
             ],
             children=reads.children_of(db, screen, record_id),
             leads_to=LEADS_TO,
-            most_counted=walk.MOST_COUNTED,
             **_history(db, screen, record_id),
         )
 
@@ -55,11 +53,6 @@ def gone(
     if not versions or versions[0].event is not Event.DELETE:
         abort(404, f"{screen.kind} {record_id} does not exist, or not any more.")
     return render_template("agent_console/deleted.html", typed=typed, **history), 404
-
-
-def get_or_gone(db: Session, screen: Screen, record_id: str) -> Record | Page:
-    """The record, or the page that says that it is not there."""
-    return queries.get(db, screen.kind, record_id) or gone(db, screen, record_id)
 
 
 def _history(db: Session, screen: Screen, record_id: str) -> dict[str, Any]:

@@ -8,7 +8,16 @@ from typing import Any
 
 from flask import Blueprint
 
-from simulator.agent_console import acting, deleting, lists, notices, reads, record_pages, saving
+from simulator.agent_console import (
+    acting,
+    deleting,
+    deleting_all,
+    lists,
+    notices,
+    reads,
+    record_pages,
+    saving,
+)
 from simulator.agent_console.screens import SCREENS
 from simulator.db import read_session
 from simulator.services import services
@@ -24,8 +33,10 @@ _ADDRESSES: tuple[tuple[str, str, Callable[..., Any]], ...] = (
     ("POST", f"{_LIST}/new", saving.create),
     ("GET", f"{_LIST}/delete-selected", deleting.show_delete_selected),
     ("POST", f"{_LIST}/delete-selected", deleting.delete_selected),
-    ("GET", f"{_LIST}/delete-all", deleting.show_delete_all),
-    ("POST", f"{_LIST}/delete-all", deleting.delete_all),
+    ("GET", f"{_LIST}/delete-all", deleting_all.show_delete_all),
+    ("POST", f"{_LIST}/delete-all", deleting_all.delete_all),
+    ("GET", f"{_LIST}/delete-all/<int:number>", deleting_all.show_deletion),
+    ("GET", f"{_LIST}/delete-all/<int:number>/progress", deleting_all.show_deletion_progress),
     ("GET", _RECORD, record_pages.show_record),
     ("GET", f"{_RECORD}/edit", saving.show_edit),
     ("POST", f"{_RECORD}/edit", saving.edit),

@@ -39,9 +39,15 @@ class _Sheet:
     version: str = ""  # the one that the form was opened with
 
     def page(
-        self, problems: dict[str, str] | None = None, meanwhile: SavedMeanwhile | None = None
+        self,
+        problems: dict[str, str] | None = None,
+        meanwhile: SavedMeanwhile | None = None,
+        made: Done | None = None,
     ) -> Page:
-        """The page, with a sentence for each field that is wrong."""
+        """The page, with a sentence for each field that is wrong.
+
+        made: what this very form has created already, with other entries.
+        """
         forms.show_problems(self.form, problems or {})
         fields = forms.editable(self.screen, self.custom)
         event = Event.EDIT if self.record_id else Event.CREATE
@@ -52,13 +58,14 @@ class _Sheet:
             inputs=[(forms.input_name(f), f.required) for f in fields],
             record_id=self.record_id,
             version=self.version,
-            form_key=submissions.new_key(),
+            form_key=submissions.new_key(again=made is None),
             refused=bool(problems),
             meanwhile=meanwhile,
+            made=made,
             parent=LEADS_TO[self.screen.parent] if self.screen.parent else None,
             silent=is_silent(self.screen.kind, event),
         )
-        return page, 409 if meanwhile else 422 if problems else 200
+        return page, 409 if meanwhile or made else 422 if problems else 200
 
 
 def show_new(path: str) -> Page:
@@ -68,7 +75,9 @@ def show_new(path: str) -> Page:
 
 
 def create(path: str) -> Page:
-    """Create a record."""
+    """Create a record. A form that has created one already and comes back with other entries is
+    asked about: who went back may mean to mend that record, or want another one.
+    """
     screen = SCREENS[path]
     sheet = _new_sheet(screen)
     values, problems = forms.read_form(screen, sheet.custom, sheet.form, sheet.agents)
@@ -76,14 +85,18 @@ def create(path: str) -> Page:
         return sheet.page(problems)
     try:
         with services().sessions.begin() as db:
-            before = submissions.first_sending(db)
-            if before is None:
+            sent = submissions.earlier(db)
+            if sent is None:
                 now = services().clock.now()
                 done = actions.create(db, screen.kind, values, author(), now)
                 submissions.remember(db, done, now)
     except ChangeRefused as refused:
         return sheet.page(refused.problems)
-    return _to_record(screen, done if before is None else before, again=before is not None)
+    if sent is None:
+        return _to_record(screen, done)
+    if sent.had_same_entries:
+        return _to_record(screen, sent.done, again=True)
+    return sheet.page(made=sent.done)
 
 
 def show_edit(path: str, record_id: str) -> Page:
@@ -103,8 +116,11 @@ def edit(path: str, record_id: str) -> Page:
         return sheet.page(problems)
     try:
         with services().sessions.begin() as db:
-            before = submissions.first_sending(db)
-            if before is None:
+            sent = submissions.earlier(db)
+            again = sent is not None and sent.had_same_entries
+            if sent is not None and again:
+                done = sent.done
+            else:
                 now = services().clock.now()
                 record = queries.get(db, screen.kind, record_id)
                 if record is not None:
@@ -121,7 +137,7 @@ def edit(path: str, record_id: str) -> Page:
         return _lost(screen, record_id, sheet.form)
     except ChangeRefused as refused:
         return sheet.page(refused.problems)
-    return _to_record(screen, done if before is None else before, again=before is not None)
+    return _to_record(screen, done, again=again)
 
 
 def _new_sheet(screen: Screen, parent_number: str = "") -> _Sheet:
@@ -179,6 +195,6 @@ def _by_label(form: Form) -> dict[str, str]:
     return {field.label.text: field.data for field in form if field.data}
 
 
-def _to_record(screen: Screen, done: Done, *, again: bool) -> Response:
+def _to_record(screen: Screen, done: Done, *, again: bool = False) -> Response:
     notices.note(done, again=again)
     return redirect(url_for(".show_record", path=screen.path, record_id=done.record_id))

@@ -1,15 +1,18 @@
 """A form that is sent twice acts once.
 
-In: a posted form, which carries a key of its own. Out: what its first sending did, if this is not
-the first. The mark is written in the transaction of the change: two sendings at the same time
-queue up at the write lock, and the second finds it. Killed before the commit: there is neither.
+In: a posted form, which carries a key of its own. Out: what an earlier sending of it did, if there
+was one, and whether it said the same. The mark is written in the transaction of the change: two
+sendings at the same time queue up at the write lock, and the second finds it. Killed before the
+commit: there is neither.
 
-The same key with other content is no repetition: somebody went back, typed on and sent again.
+The same form with other entries is no repetition: somebody went back, typed on and sent it again.
+What that means is for the caller to say.
 """
 
 import hashlib
 import json
 import secrets
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from flask import request
@@ -21,15 +24,17 @@ from simulator.db import Base, UtcDateTime
 from simulator.triggers.urls import Event, Kind
 
 FIELD = "form_key"
+_NOT_TYPED = (FIELD, "csrf_token")
 _KEPT = timedelta(days=1)
 
 
 class Submission(Base):
-    """A form that was sent and what it did."""
+    """A form that was sent, what stood in it and what it did."""
 
     __tablename__ = "submissions"
 
-    digest: Mapped[str] = mapped_column(primary_key=True)
+    form: Mapped[str] = mapped_column(primary_key=True)
+    entries: Mapped[str]
     kind: Mapped[Kind]
     event: Mapped[Event]
     record_id: Mapped[str]
@@ -37,26 +42,39 @@ class Submission(Base):
     submitted_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
 
 
-def new_key() -> str:
-    """For a form that is about to be shown; one that was sent and refused keeps its own."""
-    return request.form.get(FIELD) or secrets.token_urlsafe(12)
+@dataclass(frozen=True)
+class Sent:
+    """An earlier sending of a form."""
+
+    done: Done
+    had_same_entries: bool
 
 
-def first_sending(session: Session) -> Done | None:
+def new_key(*, again: bool = True) -> str:
+    """For a form that is about to be shown; one that was sent and refused keeps its own.
+
+    again: False for a form that has acted, and may act once more.
+    """
+    return (again and request.form.get(FIELD)) or secrets.token_urlsafe(12)
+
+
+def earlier(session: Session) -> Sent | None:
     """What the posted form did when it was sent before, or None."""
-    found = session.get(Submission, _digest())
+    found = session.get(Submission, _form())
     if found is None:
         return None
-    return Done(found.kind, found.event, found.record_id, found.delivery_id)
+    done = Done(found.kind, found.event, found.record_id, found.delivery_id)
+    return Sent(done, found.entries == _entries())
 
 
 def remember(session: Session, done: Done, now: datetime) -> None:
     """What the posted form did."""
     session.execute(delete(Submission).where(Submission.submitted_at < now - _KEPT))
-    if digest := _digest():
-        session.add(
+    if form := _form():
+        session.merge(
             Submission(
-                digest=digest,
+                form=form,
+                entries=_entries(),
                 kind=done.kind,
                 event=done.event,
                 record_id=done.record_id,
@@ -66,9 +84,17 @@ def remember(session: Session, done: Done, now: datetime) -> None:
         )
 
 
-def _digest() -> str:
-    """Stands for the form and all that was typed into it; empty for one without a key."""
-    if not request.form.get(FIELD):
-        return ""
-    content = [pair for pair in request.form.items(multi=True) if pair[0] != "csrf_token"]
-    return hashlib.sha256(json.dumps([request.path, sorted(content)]).encode()).hexdigest()
+def _form() -> str:
+    """Stands for the form on its page; empty for one without a key."""
+    key = request.form.get(FIELD)
+    return _digest([request.path, key]) if key else ""
+
+
+def _entries() -> str:
+    """Stands for all that was typed into the form."""
+    typed = [pair for pair in request.form.items(multi=True) if pair[0] not in _NOT_TYPED]
+    return _digest(sorted(typed))
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()

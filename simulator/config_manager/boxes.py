@@ -28,7 +28,7 @@ def save_boxes(session: Session, urls: Mapping[tuple[Kind, Event], str]) -> None
         session.merge(TriggerBox(kind=kind, event=event, url=url))
     # Which boxes, not the URLs: they name ports, and may hold secrets.
     filled = ", ".join(f"{kind} {event}" for (kind, event), url in urls.items() if url)
-    note_at_commit(session, What.BOXES_SAVED, "boxes", filled=filled)
+    note_at_commit(session, What.BOXES_SAVED, "boxes", filled=filled or "none")
 
 
 EXAMPLE_IDS: dict[Kind, RecordIds] = {

@@ -19,9 +19,9 @@ from simulator.config_manager import uploads
 from simulator.config_manager.uploads import Upload
 from simulator.db import read_session
 from simulator.local_crm import csv_import
+from simulator.local_crm.background import Tell, Work
 from simulator.local_crm.csv_import import ImportRefused, Report, Survey
 from simulator.local_crm.fields import Field
-from simulator.local_crm.loads import Tell, Work
 from simulator.services import services
 from simulator.triggers.urls import Kind
 from simulator.web.answers import Page
@@ -59,13 +59,11 @@ def upload() -> Page:
         ), 422
     if file is None or not file.filename:
         return _imports_page("Choose a file.", request.form), 422
-    with closing(file):
-        kept = uploads.store(file, Kind(kind), encoding)
     try:
-        csv_import.survey(kept.path, encoding)
+        with closing(file):
+            kept = uploads.store(file, Kind(kind), encoding)
     except ImportRefused as refused:
-        kept.path.unlink(missing_ok=True)
-        return _imports_page(f"{kept.in_words(refused)} Nothing was loaded.", request.form), 422
+        return _imports_page(f"{refused} Nothing was loaded.", request.form), 422
     about = {"kind": kept.kind.value, "encoding": encoding, "name": kept.name}
     return redirect(f"{url_for('.show_mapping', token=kept.token)}?{urlencode(about)}")
 
@@ -82,15 +80,14 @@ def refuse_too_large(error: RequestEntityTooLarge) -> Page:
 def show_mapping(token: str) -> Page:
     """Which column goes into which field: names that are alike are mapped already."""
     kept = _existing(token)
-    survey = csv_import.survey(kept.path, kept.encoding)
-    fields = _loadable(kept.kind)
+    survey, fields = uploads.survey(kept), _loadable(kept.kind)
     return _mapping_page(kept, survey, fields, _likely(survey.header, fields))
 
 
 def begin(token: str) -> Page:
     """Load the file in the background and go to the page that shows how far it is."""
     kept = _existing(token)
-    survey = csv_import.survey(kept.path, kept.encoding)
+    survey = uploads.survey(kept)
     chosen = [request.form.get(f"column-{i}", "") for i in range(len(survey.header))]
     mapping = {name: tag for name, tag in zip(survey.header, chosen, strict=True) if tag}
     try:
@@ -103,11 +100,12 @@ def begin(token: str) -> Page:
     file = uploads.take(kept)
     if file is None:
         _gone()
-    load = services().loads.begin(kept.name, kept.kind, survey.total, _work(kept, file, mapping))
+    work = _work(kept, file, mapping)
+    load = services().loads.begin(kept.name, kept.kind, survey.total, work, Report())
     return redirect(url_for(".show_load", number=load.number))
 
 
-def _work(kept: Upload, file: Path, mapping: dict[str, str]) -> Work:
+def _work(kept: Upload, file: Path, mapping: dict[str, str]) -> Work[Report]:
     found = services()  # in the thread there is no request to ask
 
     def work(tell: Tell) -> Report:

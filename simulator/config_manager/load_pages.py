@@ -4,15 +4,13 @@ In: an administrator's request. Out: a page, the part of it that changes, a CSV 
 Killed midway: what was loaded stays. Nothing here fires a trigger.
 """
 
-import io
-
 from flask import Response, abort, redirect, render_template, request, url_for
 from wtforms import Form, IntegerField
 from wtforms.validators import NumberRange
 
 from simulator.local_crm import bulk_create, csv_import
+from simulator.local_crm.background import Job, Tell
 from simulator.local_crm.csv_import import Report
-from simulator.local_crm.loads import Load, Tell
 from simulator.services import services
 from simulator.triggers.urls import Kind
 from simulator.web.answers import Page
@@ -54,11 +52,10 @@ def show_progress(number: int) -> Page:
 
 def download_rejects(number: int) -> Response:
     """The rejected rows with their reasons, as CSV."""
-    load, file = _existing(number), io.StringIO()
-    csv_import.write_rejects(load.report, file)
+    rows = csv_import.rejects_as_csv(_existing(number).report)
     name = f"rejected-rows-{number}.csv"
     disposition = {"Content-Disposition": f"attachment; filename={name}"}
-    return Response(file.getvalue(), mimetype="text/csv", headers=disposition)
+    return Response(rows, mimetype="text/csv", headers=disposition)
 
 
 def show_bulk() -> Page:
@@ -83,7 +80,7 @@ def begin_bulk() -> Page:
             tell(report.loaded, count)
         return report
 
-    load = services().loads.begin("Bulk creation", Kind.CUSTOMER, count, work)
+    load = services().loads.begin("Bulk creation", Kind.CUSTOMER, count, work, Report())
     return redirect(url_for(".show_load", number=load.number))
 
 
@@ -101,7 +98,7 @@ def _bulk_page(form: BulkForm) -> str:
     )
 
 
-def _existing(number: int) -> Load:
+def _existing(number: int) -> Job[Report]:
     load = services().loads.find(number)
     if load is None:
         abort(404, f"There is no load {number} since the simulator was started, or none any more.")

@@ -13,7 +13,7 @@ from flask import Response
 from pydantic import AwareDatetime, BaseModel, Field
 
 from simulator.clock import ClockRefused
-from simulator.control_api.frame import control, refusal, reply
+from simulator.control_api.frame import Body, control, refusal, reply
 from simulator.control_api.problems import ProblemFound
 from simulator.db import read_session
 from simulator.services import services
@@ -23,7 +23,7 @@ from simulator.waiting import Idle
 _LONGEST_S = 3e11  # beyond the year 9999 wherever the clock stands
 
 
-class RealTime(BaseModel):
+class RealTime(Body):
     """How long the caller wants to wait."""
 
     timeout_s: float = Field(

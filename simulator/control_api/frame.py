@@ -14,7 +14,7 @@ from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
-from pydantic import BaseModel
+from pydantic import BaseModel, model_validator
 from werkzeug.exceptions import HTTPException
 
 from simulator.control_api.problems import (
@@ -30,6 +30,15 @@ from simulator.web import csrf
 
 PREFIX = "/_sim"
 _SCHEMA = {"$ref": f"#/components/schemas/{Problem.__name__}"}
+
+
+class Body(BaseModel):
+    """A call's body; a call without one says nothing in it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _none_is_empty(cls, given: Any) -> Any:
+        return {} if given is None else given
 
 
 def refusal(description: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from flask import Response
 from pydantic import BaseModel, Field
 
-from simulator.control_api.frame import control, refusal, reply
+from simulator.control_api.frame import Body, control, refusal, reply
 from simulator.control_api.kinds import OfKind, OneRecord, Values, as_problem, read_values
 from simulator.control_api.problems import ProblemFound
 from simulator.db import read_connection
@@ -65,7 +65,7 @@ class CsvImported(BaseModel):
     rejects: list[RowRejected]
 
 
-class BulkWish(BaseModel):
+class BulkWish(Body):
     """Customers to create as Configuration Manager's bulk creation does."""
 
     customers: int = Field(10, ge=1, le=50_000)
@@ -78,7 +78,7 @@ class Created(BaseModel):
     customers: int
 
 
-class Interactions(BaseModel):
+class Interactions(Body):
     """Interactions to log as tasks of customers that are there."""
 
     calls: int = Field(1, ge=1, le=10_000)

@@ -4,7 +4,7 @@ from flask import Response
 from pydantic import AwareDatetime, BaseModel, Field
 
 from simulator import state
-from simulator.control_api.frame import control, refusal, reply
+from simulator.control_api.frame import Body, control, refusal, reply
 from simulator.control_api.problems import ProblemFound
 from simulator.local_crm.fake_data import Counts, FakeData
 from simulator.services import services
@@ -19,7 +19,7 @@ class Nothing(BaseModel):
     """It is done; there is nothing to say about it."""
 
 
-class Seeding(BaseModel):
+class Seeding(Body):
     """Believable records to add; equal wishes give equal data in an empty Local CRM."""
 
     customers: int = Field(10, ge=1, le=100_000, description="Other records come with them.")

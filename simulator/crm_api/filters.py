@@ -1,19 +1,20 @@
 """From the tags of a GET command to conditions on a table (api.filters, api.more-filters).
 
 In: the kind and the tags with their values. Out: SQL conditions that must all hold, or
-CallRefused. Exact filters are served by an index; those that match in part, and custom fields,
-are not.
+CallRefused. Exact filters and custom fields are served by an index; those that match in part are
+not.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import ColumnElement, Select, select
 
 from simulator.crm_api.errors import CallRefused, Refusal, value_test
 from simulator.crm_api.tags import Tag, known_tags, read_tags
 from simulator.local_crm.fields import FIELDS, Field, FieldClass
 from simulator.local_crm.models import MODELS, NUMBER_COLUMN, Customer
+from simulator.local_crm.search import custom_equals
 from simulator.settings import Settings
 from simulator.triggers.urls import Kind
 
@@ -86,8 +87,7 @@ def _condition(
         owner = _in_part(_column(Kind.CUSTOMER, tag.name.lower()), tag.text, settings)
         return _column(kind, "accountnum").in_(select(Customer.accountnum).where(owner))
     if tag.field is not None and tag.field.field_class is FieldClass.CUSTOM:
-        stored = MODELS[kind].__table__.c.custom_fields
-        return func.json_extract(stored, f'$."{tag.field.name}"') == tag.text
+        return custom_equals(tag.field, tag.text)
     raise CallRefused(Refusal.NO_FILTER_TAG, tag.name, kind)
 
 

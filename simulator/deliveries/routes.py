@@ -15,7 +15,13 @@ from simulator.db import read_session
 from simulator.deliveries.access import may_control
 from simulator.deliveries.forms import AdvanceForm
 from simulator.deliveries.instruments import standing
-from simulator.deliveries.reads import RECORD_PATHS, Filters, count_states, when_next
+from simulator.deliveries.reads import (
+    RECORD_PATHS,
+    Filters,
+    count_states,
+    read_page,
+    when_next,
+)
 from simulator.deliveries.test_trigger import (
     Box,
     NoSuchRecord,
@@ -29,7 +35,6 @@ from simulator.services import services
 from simulator.triggers import outbox
 from simulator.triggers.models import Delivery
 from simulator.triggers.urls import Event, Kind
-from simulator.web.pagination import load_page
 
 blueprint = Blueprint("deliveries", __name__, url_prefix="/deliveries", template_folder="templates")
 _LARGEST_ID = 2**63 - 1  # SQLite knows no larger integer
@@ -110,7 +115,7 @@ def send_test() -> Page:
 def _list(template: str, **panel: Any) -> str:
     chosen = Filters.from_address(request.args)
     with read_session(services().engine) as session:
-        page = load_page(session, chosen.newest_first())
+        page = read_page(session, chosen, request.args)
         counts = count_states(session)
     return render_template(
         template,

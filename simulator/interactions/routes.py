@@ -12,7 +12,7 @@ from wtforms import Form, StringField, TextAreaField
 
 from simulator.db import read_session
 from simulator.local_crm import auto_log, inbound_email
-from simulator.local_crm.auto_log import NobodyCalls
+from simulator.local_crm.auto_log import NobodyCalls, UnknownCaller
 from simulator.local_crm.changes import ChangeRefused
 from simulator.local_crm.inbound_email import Filed, InboundEmail
 from simulator.local_crm.models import RecordVersion
@@ -34,6 +34,12 @@ _PATHS = {
 }
 
 
+class CallForm(Form):
+    """Whose call ends."""
+
+    caller = StringField("Caller", filters=[lambda text: text and text.strip()])
+
+
 class EmailForm(Form):
     """An email as a customer sends it."""
 
@@ -45,23 +51,36 @@ class EmailForm(Form):
 @blueprint.get("")
 def show() -> Page:
     """Both buttons, and the latest changes of the Local CRM."""
-    return _page(EmailForm())
+    return _page(CallForm(), EmailForm())
 
 
 @blueprint.post("/call")
 def end_call() -> Page:
-    """A call with some customer ends: auto-log makes a task."""
+    """A call of the customer who is named, or of some customer, ends: auto-log makes a task."""
+    form = CallForm(request.form)
     with read_session(services().engine) as db:
         before = _newest(db, RecordVersion)
     rng = services().chance.of("interaction", before)
     try:
         with services().sessions.begin() as db:
-            [task] = auto_log.auto_log(db, 1, rng, services().clock.now())
+            caller = (
+                auto_log.find_caller(db, form.caller.data)
+                if form.caller.data
+                else auto_log.some_caller(db, rng)
+            )
+            task = auto_log.log_call(db, caller, rng, services().clock.now())
     except NobodyCalls:
-        return _page(EmailForm(), nobody_calls=True), 409
-    except ChangeRefused as refused:
-        return _page(EmailForm(), call_problem=str(refused)), 422
-    session[_KEY] = {"what": "The call has ended; auto-log made", "made": [(Kind.TASK, task)]}
+        return _page(form, EmailForm(), nobody_calls=True), 409
+    except (UnknownCaller, ChangeRefused) as refused:
+        form.caller.errors = [str(refused)]
+        return _page(form, EmailForm()), 422
+    who = caller.customer
+    session[_KEY] = [
+        f"The call of {who.firstname} {who.lastname},",
+        (Kind.CUSTOMER, who.accountnum),
+        f"({caller.known_by}), has ended; auto-log made",
+        (Kind.TASK, task),
+    ]
     return redirect(url_for(".show"))
 
 
@@ -76,22 +95,22 @@ def receive_email() -> Page:
             filed = inbound_email.receive(db, email, services().clock.now(), reopens=reopens)
     except ChangeRefused as refused:
         form.sender.errors = [str(refused)]
-        return _page(form), 422
+        return _page(CallForm(), form), 422
     session[_KEY] = _in_words(filed)
     return redirect(url_for(".show"))
 
 
-def _page(form: EmailForm, *, nobody_calls: bool = False, call_problem: str = "") -> str:
+def _page(call: CallForm, form: EmailForm, *, nobody_calls: bool = False) -> str:
     newest_first = select(RecordVersion).order_by(RecordVersion.id.desc())
     with read_session(services().engine) as db:
         changes = db.scalars(newest_first.limit(_SHOWN_CHANGES)).all()
         newest_delivery = _newest(db, Delivery)
     return render_template(
         "interactions/interactions.html",
+        call=call,
         form=form,
         done=session.pop(_KEY, None),
         nobody_calls=nobody_calls,
-        call_problem=call_problem,
         changes=changes,
         newest_delivery=newest_delivery,
         reopens=services().settings.email_reopens_closed_case,
@@ -104,13 +123,16 @@ def _newest(db: Any, model: Any) -> int:
     return db.scalar(select(func.max(model.id))) or 0
 
 
-def _in_words(filed: Filed) -> dict[str, Any]:
+def _in_words(filed: Filed) -> list[Any]:
+    """What was done: words, and records to link to by kind and number."""
     customer, case = (Kind.CUSTOMER, filed.account), (Kind.CASE, filed.case)
     if filed.followup is None:
-        new = [customer] if filed.new_customer else []
-        return {"what": "The email was received; it made", "made": [*new, case]}
+        new = [customer, "and"] if filed.new_customer else []
+        return ["The email was received; it made", *new, case]
     state = "was closed and is open again" if filed.reopened else "has a follow-up more"
-    return {
-        "what": f"The email was received; case {filed.case} {state}. It made",
-        "made": [(Kind.FOLLOWUP, filed.followup)],
-    }
+    return [
+        "The email was received;",
+        case,
+        f"{state}. It made",
+        (Kind.FOLLOWUP, filed.followup),
+    ]

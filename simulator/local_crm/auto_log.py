@@ -1,13 +1,15 @@
 """Auto-log: after an interaction the system creates a task for the customer, silently
 (trigger.agent-only).
 
-In: a session, how many interactions, a source of chance, now. Out: tasks with origin auto_log,
-each tied to a customer that exists. The step does not commit.
+In: a session, how many interactions or who calls, a source of chance, now. Out: tasks with origin
+auto_log, each tied to a customer that exists. The steps do not commit.
 
-    NobodyCalls   there is no customer to call; a sentence
+    NobodyCalls     there is no customer to call; a sentence
+    UnknownCaller   no customer is meant, or more than one; a sentence
 """
 
 import random
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import select
@@ -29,6 +31,7 @@ INTERACTIONS = (
     ("DAA", "Web Callback", "Web callback for"),
     ("CAMPAIGN", "Phone", "Campaign call to"),
 )
+_NAMED = 5  # customers, where several are meant
 _OUTCOMES = ("Answered.", "Answered, to be followed up.", "Customer hung up.", "Transferred.")
 
 
@@ -36,14 +39,59 @@ class NobodyCalls(Exception):
     """There is no customer; the message says what to do."""
 
 
+class UnknownCaller(Exception):
+    """Whose call it is cannot be said; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A customer who calls."""
+
+    customer: Customer
+    known_by: str  # in words
+
+
 def auto_log(session: Session, calls: int, rng: random.Random, now: datetime) -> list[str]:
     """The numbers of the tasks that `calls` interactions left. Raises NobodyCalls."""
     agents = list(session.scalars(select(Agent.agent_id).order_by(Agent.agent_id)))
-    return [_log_one(session, agents, rng, now) for _ in range(calls)]
+    return [_log_one(session, some_caller(session, rng), agents, rng, now) for _ in range(calls)]
 
 
-def _log_one(session: Session, agents: list[str], rng: random.Random, now: datetime) -> str:
-    customer = _some_customer(session, rng)
+def log_call(session: Session, caller: Caller, rng: random.Random, now: datetime) -> str:
+    """The number of the task that a caller's interaction left."""
+    agents = list(session.scalars(select(Agent.agent_id).order_by(Agent.agent_id)))
+    return _log_one(session, caller, agents, rng, now)
+
+
+def find_caller(session: Session, number: str) -> Caller:
+    """The customer with that account number, or else with that phone number (the field Voice, to
+    the letter). Raises UnknownCaller.
+    """
+    number = number.strip()
+    customer = session.get(Customer, number)
+    if customer is not None:
+        return Caller(customer, "by the account number")
+    with_voice = select(Customer).where(Customer.voice == number, Customer.voice != "")
+    found = session.scalars(with_voice.order_by(Customer.accountnum).limit(_NAMED + 1)).all()
+    if not found:
+        raise UnknownCaller(
+            f"No customer has the account number or, in Voice, the phone number {number}. Type one "
+            "as a customer's page shows it."
+        )
+    if len(found) > 1:
+        more = " and more" if len(found) > _NAMED else ""
+        accounts = ", ".join(each.accountnum for each in found[:_NAMED])
+        raise UnknownCaller(
+            f"Several customers have the phone number {number}: {accounts}{more}. Type the account "
+            "number of one of them."
+        )
+    return Caller(found[0], f"by the phone number {number}")
+
+
+def _log_one(
+    session: Session, caller: Caller, agents: list[str], rng: random.Random, now: datetime
+) -> str:
+    customer = caller.customer
     call_type, media, beginning = rng.choice(INTERACTIONS)
     minutes, seconds = divmod(rng.randrange(15, 1800), 60)
     task = changes.create(
@@ -71,8 +119,10 @@ def _one(rng: random.Random, agents: list[str]) -> str:
     return rng.choice(agents) if agents else ""
 
 
-def _some_customer(session: Session, rng: random.Random) -> Customer:
-    """The customer next to a number drawn from all that were handed out: no scan."""
+def some_caller(session: Session, rng: random.Random) -> Caller:
+    """The customer next to a number drawn from all that were handed out: no scan. Raises
+    NobodyCalls.
+    """
     sequence = session.get(NumberSequence, Kind.CUSTOMER)
     first = changes.first_number(session)
     end = sequence.next_number if sequence else first
@@ -83,4 +133,4 @@ def _some_customer(session: Session, rng: random.Random) -> Customer:
         raise NobodyCalls(
             "There is no customer who could call. Add some first: crm-simulator seed."
         )
-    return found
+    return Caller(found, "drawn from all")

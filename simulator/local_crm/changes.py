@@ -1,4 +1,4 @@
-"""The one door through which a record of the Local CRM changes (hop 1).
+"""The one door through which a record of the Local CRM changes (hop 1); `many` is its wide wing.
 
 In: a session, what to change, by which origin and actor, and when. Out: the record, its new
 version, and for an agent's action the outbox entry with its final URL: all in the caller's
@@ -9,17 +9,15 @@ transaction (T1). Killed before its commit: nothing happened; after: the deliver
       RecordNotFound                   there is no such record (any more)
 """
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from sqlalchemy import JSON, ColumnDefault, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from simulator import events
-from simulator.db import Base
 from simulator.events import What
 from simulator.local_crm import custom_fields, fields, removal
 from simulator.local_crm.fields import Field
@@ -40,7 +38,6 @@ from simulator.local_crm.verdicts import (
     EmailTaken,
     RecordNotFound,
     judge,
-    owners_of_cases,
     parent_columns,
     rules_info,
 )
@@ -54,16 +51,17 @@ __all__ = [  # the door's own, and what comes through it from `verdicts`
     "ChangeRefused",
     "EmailTaken",
     "RecordNotFound",
+    "as_json",
     "create",
-    "create_batch",
-    "create_many",
     "delete",
-    "delete_many",
     "edit",
+    "firing",
     "first_number",
     "next_numbers",
+    "note_event",
     "parent_columns",
     "session_info",
+    "stamp_created",
     "version_data",
 ]
 
@@ -133,7 +131,7 @@ def create(
     record = MODELS[kind](**{**complete, **(system_values or {}), NUMBER_COLUMN[kind]: number})
     if isinstance(record, Followup):
         record.accountnum = session.get_one(Case, record.casenum).accountnum
-    _stamp_created(record, author, now)
+    stamp_created(record, author, now)
     session.add(record)
     session.flush()
     _note(session, kind, record, Event.CREATE, author, now)
@@ -159,7 +157,7 @@ def edit(
     _refuse_broken_rules(session, kind, values, custom, record)
     was_closed = isinstance(record, Case) and record.status == "Closed"
     was_assigned_to = record.assignedto if isinstance(record, Case) else ""
-    fires = _firing(session).unchanged_edit or _would_change(record, values, custom)
+    fires = firing(session).unchanged_edit or _would_change(record, values, custom)
     for name, value in values.items():
         if name == fields.CUSTOM:
             record.custom_fields = {**record.custom_fields, **fields.known_custom(value, custom)}
@@ -179,7 +177,7 @@ def delete(session: Session, kind: Kind, record_id: str, author: Author, now: da
     (assumption trigger.delete-cascade). Raises RecordNotFound.
     """
     record = _get(session, kind, record_id)
-    cascades = _firing(session).cascade
+    cascades = firing(session).cascade
     for child_kind, child in _descendants(session, kind, record_id):
         _note(session, child_kind, child, Event.DELETE, author, now, fires=cascades)
         session.delete(child)
@@ -187,154 +185,6 @@ def delete(session: Session, kind: Kind, record_id: str, author: Author, now: da
     session.delete(record)
     session.flush()
     _note(session, kind, record, Event.DELETE, author, now)
-
-
-def delete_many(
-    session: Session,
-    kind: Kind,
-    numbers: Sequence[str],
-    author: Author,
-    now: datetime,
-    *,
-    fires: bool = True,
-) -> int:
-    """Remove those of the records that are there, with all that hangs on them; how many they were.
-
-    What `delete` does to each, asked of the database once for all: some hundred at a time.
-    fires: whether an agent's deletion of this sort fires (trigger.delete-selected-fires,
-    trigger.delete-all-fires).
-    """
-    own = removal.ids_of(session, kind, numbers)
-    going = removal.what_goes(session, kind, numbers)
-    removal.delete_rows(session, kind, numbers)
-    fires = fires and author.origin is Origin.AGENT
-    firing = _firing(session)
-    for each, deleted in [*going, (kind, own)]:
-        _note_deleted(session, each, [removal.number_of(ids) for ids in deleted], author, now)
-        if fires and (each is kind or firing.cascade):
-            for ids in deleted:
-                outbox.enqueue(session, each, Event.DELETE, ids, now, firing.continuation)
-    return len(own)
-
-
-def create_many(
-    session: Session,
-    kind: Kind,
-    rows: Iterable[Mapping[str, Any]],
-    author: Author,
-    now: datetime,
-) -> int:
-    """Insert whole rows that already obey the rules, numbers included; how many.
-
-    For silent channels with thousands of records: no trigger fires, every record gets its
-    first version. Take the numbers from `next_numbers` first; all rows have the same columns.
-    """
-    if author.origin is Origin.AGENT:
-        raise ValueError("An agent's records are created one by one, because each fires a trigger.")
-    number = NUMBER_COLUMN[kind]
-    bulk = [{name: _as_json(value) for name, value in row.items()} for row in rows]
-    _insert_many(session, MODELS[kind], bulk)
-    added_at = _as_json(now)
-    versions = [
-        {
-            "kind": kind.name,  # an enum's column holds its name
-            "record_id": data[number],
-            "version": 1,
-            "event": Event.CREATE.name,
-            "origin": author.origin.name,
-            "actor": author.actor,
-            "changed_at": data.get("createddate", added_at),
-            "data": data,
-        }
-        for data in bulk
-    ]
-    _insert_many(session, RecordVersion, versions)
-    if bulk and events.noted(session):
-        events.note_at_commit(
-            session,
-            What.RECORDS_CREATED,
-            f"{kind} {bulk[0][number]}",
-            at=now,
-            count=len(bulk),
-            origin=author.origin,
-            actor=author.actor,
-            data=events.fingerprint(bulk),
-        )
-    return len(bulk)
-
-
-def create_batch(
-    session: Session,
-    kind: Kind,
-    rows: Sequence[Mapping[str, Any]],
-    author: Author,
-    now: datetime,
-) -> list[ChangeRefused | None]:
-    """Create what obeys the rules; for each row what is wrong with it, or None.
-
-    rows: as `create` takes them. For silent channels: what `create` asks of the database for each
-    record is asked once for all.
-    """
-    custom = custom_fields.of_kind(session, kind)
-    complete = [fields.with_defaults(kind, values, custom) for values in rows]
-    verdicts = judge(session, kind, complete, custom)
-    sound = [values for values, wrong in zip(complete, verdicts, strict=True) if wrong is None]
-    first_number = next_numbers(session, kind, len(sound))
-    owners = owners_of_cases(session, kind, sound)
-    create_many(
-        session,
-        kind,
-        [
-            _whole_row(kind, str(number), values, owners, author, now)
-            for number, values in enumerate(sound, first_number)
-        ],
-        author,
-        now,
-    )
-    return verdicts
-
-
-def _whole_row(
-    kind: Kind,
-    number: str,
-    values: Mapping[str, Any],
-    owners: Mapping[str, str],
-    author: Author,
-    now: datetime,
-) -> dict[str, Any]:
-    """All columns of a new record. owners: of cases."""
-    record = MODELS[kind](**{**values, NUMBER_COLUMN[kind]: number})
-    if isinstance(record, Followup):
-        record.accountnum = owners[record.casenum]
-    _stamp_created(record, author, now)
-    row = {column.key: getattr(record, column.key) for column in record.__table__.columns}
-    return {
-        name: value if value is not None else _column_default(kind, name)
-        for name, value in row.items()
-    }
-
-
-def _column_default(kind: Kind, name: str) -> Any:
-    default = MODELS[kind].__table__.c[name].default
-    return default.arg if isinstance(default, ColumnDefault) and default.is_scalar else None
-
-
-def _insert_many(session: Session, model: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Rows of equal columns, values as the database holds them, by the driver itself: the ORM and
-    the compiler would take four fifths of the time of a hundred thousand rows.
-    """
-    if not rows:
-        return
-    names = list(rows[0])
-    columns, marks = ", ".join(names), ", ".join("?" * len(names))
-    jsons = {name for name in names if isinstance(model.__table__.c[name].type, JSON)}
-    session.connection().exec_driver_sql(
-        f"INSERT INTO {model.__tablename__} ({columns}) VALUES ({marks})",  # noqa: S608 own names
-        [
-            tuple(json.dumps(row[name]) if name in jsons else row[name] for name in names)
-            for row in rows
-        ],
-    )
 
 
 def next_numbers(session: Session, kind: Kind, count: int) -> int:
@@ -351,10 +201,11 @@ def next_numbers(session: Session, kind: Kind, count: int) -> int:
 
 def version_data(record: Record) -> dict[str, Any]:
     """A record's columns as JSON values; instants as ISO text."""
-    return {c.key: _as_json(getattr(record, c.key)) for c in record.__table__.columns}
+    return {c.key: as_json(getattr(record, c.key)) for c in record.__table__.columns}
 
 
-def _firing(session: Session) -> Firing:
+def firing(session: Session) -> Firing:
+    """What the settings say about which changes fire."""
     found: Firing = session.info.get(_FIRING, Firing())
     return found
 
@@ -386,7 +237,8 @@ def _refuse_broken_rules(
         raise refused
 
 
-def _stamp_created(record: Record, author: Author, now: datetime) -> None:
+def stamp_created(record: Record, author: Author, now: datetime) -> None:
+    """Who created it and when, and what follows from its status."""
     if isinstance(record, Customer):
         return
     record.createdby = author.actor
@@ -451,15 +303,16 @@ def _note(
         data=None if event is Event.DELETE else version_data(record),
     )
     session.add(version)
-    _note_event(session, version)
+    note_event(session, version)
     silent = (kind, event) == (Kind.FOLLOWUP, Event.EDIT) and not author.followup_edit_fires
-    firing = _firing(session)
-    by_agent = author.origin is Origin.AGENT or (author.origin is Origin.EMAIL and firing.email)
+    about = firing(session)
+    by_agent = author.origin is Origin.AGENT or (author.origin is Origin.EMAIL and about.email)
     if fires and by_agent and not silent:
-        outbox.enqueue(session, kind, event, record.ids, now, firing.continuation)
+        outbox.enqueue(session, kind, event, record.ids, now, about.continuation)
 
 
-def _note_event(session: Session, version: RecordVersion) -> None:
+def note_event(session: Session, version: RecordVersion) -> None:
+    """Tell the log of events about a version."""
     events.note_at_commit(
         session,
         What.RECORD_CHANGED,
@@ -473,45 +326,8 @@ def _note_event(session: Session, version: RecordVersion) -> None:
     )
 
 
-def _note_deleted(
-    session: Session, kind: Kind, numbers: Sequence[str], author: Author, now: datetime
-) -> None:
-    """The last versions of records that are deleted together."""
-    latest = select(RecordVersion.record_id, func.max(RecordVersion.version)).where(
-        RecordVersion.kind == kind, RecordVersion.record_id.in_(numbers)
-    )
-    so_far = {row[0]: row[1] for row in session.execute(latest.group_by(RecordVersion.record_id))}
-    versions = [
-        {
-            "kind": kind.name,
-            "record_id": number,
-            "version": so_far.get(number, 0) + 1,
-            "event": Event.DELETE.name,
-            "origin": author.origin.name,
-            "actor": author.actor,
-            "changed_at": _as_json(now),
-            "data": None,
-        }
-        for number in numbers
-    ]
-    _insert_many(session, RecordVersion, versions)
-    for number in numbers:
-        _note_event(
-            session,
-            RecordVersion(
-                kind=kind,
-                record_id=number,
-                version=so_far.get(number, 0) + 1,
-                event=Event.DELETE,
-                origin=author.origin,
-                actor=author.actor,
-                changed_at=now,
-                data=None,
-            ),
-        )
-
-
-def _as_json(value: Any) -> Any:
+def as_json(value: Any) -> Any:
+    """A column's value as versions keep it: instants as ISO text."""
     return (
         value.astimezone(UTC).isoformat(timespec="microseconds")
         if isinstance(value, datetime)

@@ -11,6 +11,7 @@ The file is read twice: what is wrong with it as a whole is known before the fir
 """
 
 import csv
+import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -20,7 +21,8 @@ from typing import Any, NamedTuple, TextIO
 
 from sqlalchemy.orm import Session, sessionmaker
 
-from simulator.local_crm import changes, custom_fields, fields
+from simulator.local_crm import changes, custom_fields, fields, many
+from simulator.local_crm.background import JobRefused
 from simulator.local_crm.changes import Author
 from simulator.local_crm.fields import Field, FieldClass, FieldType
 from simulator.local_crm.models import Origin
@@ -33,11 +35,12 @@ AUTHOR = Author(Origin.CSV, "csv import")
 
 _CELL_LIMIT = 10_000_000  # characters; a longer cell is a quote that was never closed
 _SHOWN_VALUE = 100
+_ROWS_AT_A_TIME = 1_000
 _UTF8_MARK = "\ufeff"
 _UTF8_MARK_AS_LATIN_1 = "ï»¿"
 
 
-class ImportRefused(Exception):
+class ImportRefused(JobRefused):
     """The file or the mapping cannot be used; the message says what to mend."""
 
 
@@ -144,9 +147,19 @@ def loadable(session: Session, kind: Kind) -> list[Field]:
 
 def write_rejects(report: Report, file: TextIO) -> None:
     """The rejected rows as CSV: line, column, value, reason."""
-    writer = csv.writer(file)
-    writer.writerow(["line", "column", "value", "reason"])
-    writer.writerows((r.line, r.column, r.value, r.reason) for r in report.rejects)
+    file.writelines(rejects_as_csv(report))
+
+
+def rejects_as_csv(report: Report) -> Iterator[str]:
+    """The same bit by bit: tens of thousands of rows take longer than a page may."""
+    rows = [(r.line, r.column, r.value, r.reason) for r in report.rejects]
+    for start in range(0, max(1, len(rows)), _ROWS_AT_A_TIME):
+        part = io.StringIO()
+        writer = csv.writer(part)
+        if not start:
+            writer.writerow(["line", "column", "value", "reason"])
+        writer.writerows(rows[start : start + _ROWS_AT_A_TIME])
+        yield part.getvalue()
 
 
 def _open(path: Path, encoding: str) -> TextIO:
@@ -280,7 +293,7 @@ def _load(
             rejects[row.line] = _rejects(row, targets, problems)
         else:
             readable.append((row, values))
-    verdicts = changes.create_batch(session, kind, [v for _, v in readable], AUTHOR, now)
+    verdicts = many.create_batch(session, kind, [v for _, v in readable], AUTHOR, now)
     for (row, _), refused in zip(readable, verdicts, strict=True):
         if refused is not None:
             rejects[row.line] = _rejects(row, targets, refused.problems)

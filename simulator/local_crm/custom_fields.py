@@ -1,7 +1,9 @@
 """A tenant's own fields: define, change, remove, and read them (CRM > Fields).
 
 In: a session and a definition. Out: rows of `custom_fields`, and `of_kind`, the fields that forms,
-API and CSV obey. Steps do not commit; killed before the commit nothing happened.
+API and CSV obey. Each field has an index of its own, which SQLite keeps by whatever door a value
+comes, so that records can be searched by it. Steps do not commit; killed before the commit nothing
+happened.
 
     DefinitionRefused(part -> sentence)   the definition breaks a rule; nothing was written
 """
@@ -12,7 +14,7 @@ from dataclasses import replace
 from sqlalchemy import Connection, bindparam, func, select, update
 from sqlalchemy.orm import Session
 
-from simulator.local_crm import fields
+from simulator.local_crm import fields, search
 from simulator.local_crm.fields import CustomType, Definition, Field
 from simulator.local_crm.models import MODELS, CustomField
 from simulator.triggers.urls import Kind
@@ -59,11 +61,7 @@ def with_wire_date(definition: Definition) -> Definition:
     """
     if definition.type is not CustomType.DATE or not definition.default:
         return definition
-    try:
-        kept = fields.wire_date(fields.read_slashed_date(definition.default))
-    except ValueError:
-        kept = f"no date: {definition.default}"
-    return replace(definition, default=kept)
+    return replace(definition, default=fields.kept_date(definition.default))
 
 
 def define(session: Session, definition: Definition) -> Field:
@@ -77,6 +75,9 @@ def define(session: Session, definition: Definition) -> Field:
         raise DefinitionRefused(problems)
     session.add(CustomField(kind=definition.kind, name=definition.name, **_columns(definition)))
     session.flush()
+    table = MODELS[definition.kind].__tablename__
+    name, key = _index_name(definition.kind, definition.name), search.custom_key(definition.field)
+    session.connection().exec_driver_sql(f"CREATE INDEX {name} ON {table} ({key})")
     return definition.field
 
 
@@ -111,8 +112,26 @@ def remove(session: Session, kind: Kind, name: str) -> None:
         .execution_options(synchronize_session=False)
     )
     session.expire_all()
+    _drop_index(session, row)
     session.delete(row)
     session.flush()
+
+
+def remove_all(session: Session) -> None:
+    """Remove all definitions; records keep the values."""
+    for row in session.scalars(select(CustomField)):
+        _drop_index(session, row)
+        session.delete(row)
+    session.flush()
+
+
+def _drop_index(session: Session, row: CustomField) -> None:
+    session.connection().exec_driver_sql(f"DROP INDEX IF EXISTS {_index_name(row.kind, row.name)}")
+
+
+def _index_name(kind: Kind, name: str) -> str:
+    """Names of fields are letters, digits and underscores; the kind's table is in it."""
+    return f"ix_custom_{MODELS[kind].__tablename__}_{name.lower()}"
 
 
 def _columns(definition: Definition) -> dict[str, object]:

@@ -18,7 +18,7 @@ from typing import Any
 from faker import Faker
 from sqlalchemy.orm import Session
 
-from simulator.local_crm import changes, custom_fields, fields
+from simulator.local_crm import changes, custom_fields, fields, many
 from simulator.local_crm.changes import Author
 from simulator.local_crm.fields import BY_NAME, MEDIA, Field, FieldType
 from simulator.local_crm.first_start import AGENT_COUNT
@@ -106,7 +106,7 @@ class FakeData:
         added_at = now if customers_only else now - YEARS
         for kind, of_kind in rows.items():
             _fill_custom_fields(rng, of_kind, custom_fields.of_kind(session, kind), now)
-            changes.create_many(session, kind, of_kind, self._author, added_at)
+            many.create_many(session, kind, of_kind, self._author, added_at)
         return Counter({kind: len(of_kind) for kind, of_kind in rows.items()})
 
 

@@ -359,6 +359,14 @@ def wire_date(instant: date) -> str:
     return f"{instant:%m%d%Y}"
 
 
+def kept_date(typed: str) -> str:
+    """What a custom Date keeps of MM/DD/YYYY; of a text that is none, one that no field keeps."""
+    try:
+        return wire_date(read_slashed_date(typed))
+    except ValueError:
+        return f"not a date: {typed}"
+
+
 def slashed_date(kept: str) -> str:
     """MM/DD/YYYY for a custom Date as it is kept; nothing for nothing."""
     return f"{kept[:2]}/{kept[2:4]}/{kept[4:]}" if kept else ""

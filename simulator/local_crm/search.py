@@ -5,18 +5,19 @@ expressions of SQLAlchemy; nothing is read.
 
 Texts are found by their beginning, whatever the case of ASCII letters: an index can answer that,
 but not "somewhere in the text". Full-text search would answer in words, at the price of a second
-copy of every text to be kept up to date by every channel. Numbers and choices are found whole.
+copy of every text to be kept up to date by every channel. Numbers, dates and choices are found
+whole. Custom fields are found like the others, see `custom_fields`.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func
+from sqlalchemy import ColumnElement, Text, and_, literal_column
 
-from simulator.local_crm import models
-from simulator.local_crm.fields import BY_NAME
-from simulator.local_crm.models import MODELS, NUMBER_COLUMN, Customer
+from simulator.local_crm import fields, models
+from simulator.local_crm.fields import BY_NAME, Field, FieldType
+from simulator.local_crm.models import MODELS, NUMBER_COLUMN
 from simulator.triggers.urls import Kind
 
 LONGEST = 255  # characters of what is searched for
@@ -57,6 +58,33 @@ def condition(kind: Kind, field: str, text: str) -> Condition:
     return Condition((clause,), field, is_equality=field in _EXACT[kind])
 
 
+def custom_condition(field: Field, typed: str) -> Condition:
+    """The same for a custom field. Dates are typed as MM/DD/YYYY."""
+    typed = typed.strip()[:LONGEST]
+    if field.type in (FieldType.LONG_TEXT, FieldType.URL):
+        return Condition((_begins(literal_column(custom_key(field), Text))(typed),))
+    kept = fields.kept_date(typed) if field.type is FieldType.DATE else typed
+    return Condition((custom_equals(field, kept),))
+
+
+def custom_equals(field: Field, kept: str) -> Clause:
+    """Records whose custom field has the very value."""
+    # The index ignores case, and choices may differ in nothing else.
+    key, value = custom_key(field), _custom_value(field)
+    return and_(literal_column(key, Text) == kept, literal_column(value, Text) == kept)
+
+
+def custom_key(field: Field) -> str:
+    """What the index of a custom field has, in SQL: an index is used for the very expression that
+    it was made of. A name is letters, digits and underscores.
+    """
+    return f"{_custom_value(field)} COLLATE NOCASE"
+
+
+def _custom_value(field: Field) -> str:
+    return f"""json_extract(custom_fields, '$."{field.name}"')"""
+
+
 def anywhere(kind: Kind, text: str) -> Condition:
     """Basic search: any of the kind's texts begins with the text, or a number equals it.
 
@@ -90,12 +118,6 @@ def _begins(key: ColumnElement[Any]) -> Callable[[str], Clause]:
 
 def _equals(column: ColumnElement[Any]) -> Callable[[str], Clause]:
     return lambda text: column == text
-
-
-def _email_begins(text: str) -> Clause:
-    email = func.lower(Customer.email)
-    has_one = Customer.email != ""  # as the index of unique emails has it
-    return and_(has_one, email >= func.lower(text), email < func.lower(text + _LAST_CHARACTER))
 
 
 def _last_name_first(text: str) -> list[str]:
@@ -137,7 +159,7 @@ def _searched(kind: Kind) -> dict[str, Callable[[str], Clause]]:
     found = {field: _equals(columns[field]) for field in _EXACT[kind]}
     found |= {field: _begins(key) for field, key in _TYPED[kind].items()}
     if kind is Kind.CUSTOMER:
-        found |= {"email": _email_begins, "voice": _begins(columns.voice)}
+        found |= {"email": _begins(models.EMAIL), "voice": _begins(columns.voice)}
     return {field: found[field] for field in BY_NAME[kind] if field in found}
 
 

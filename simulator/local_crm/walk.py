@@ -34,6 +34,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
+from simulator.db import count_to_most
 from simulator.local_crm.models import MODELS, NUMBER_COLUMN, Record
 from simulator.local_crm.search import Condition, Order
 from simulator.local_crm.verdicts import ascii_lower
@@ -42,7 +43,6 @@ from simulator.triggers.urls import Kind
 PAGE_SIZE = 50
 FEW = 500
 LOOK_AT = 2_000
-MOST_COUNTED = 10_000
 
 
 class Place(NamedTuple):  # thousands are made for a page: a dataclass takes three times as long
@@ -67,7 +67,7 @@ class Stretch:
     records: Sequence[Record]
     before: Place | None  # the page before this one ends here; None: this is the first
     after: Place | None  # the next page begins here; None: this is the last
-    total: int | None = None  # None: not counted; more than MOST_COUNTED: that many at least
+    total: int | None = None  # None: not counted; more than `db.MOST_COUNTED`: that many at least
     cut_short: bool = False  # LOOK_AT was reached: there may be more on the next page
 
 
@@ -101,12 +101,6 @@ def newest(kind: Kind, column: str, value: str) -> Select[Any]:
     model = MODELS[kind]
     of_value = select(model).where(model.__table__.c[column] == value)
     return of_value.order_by(_position(kind).desc())
-
-
-def count_to_most(session: Session, rows: Select[Any]) -> int:
-    """How many rows there are, or MOST_COUNTED + 1 if they are more."""
-    some = rows.order_by(None).limit(MOST_COUNTED + 1).subquery()
-    return session.scalar(select(func.count()).select_from(some)) or 0
 
 
 def count_all(session: Session, kind: Kind) -> int:
@@ -202,17 +196,18 @@ def _walk(
         found: ColumnElement[bool] = column > value if upwards else column < value
         return found
 
+    in_order = [column for column in (key, position) if column is not None]
     if place is None:
-        parts = [candidates]
+        parts = [(candidates, in_order)]
     elif key is None:
-        parts = [candidates.where(beyond(position, place.position))]
+        parts = [(candidates.where(beyond(position, place.position)), in_order)]
     else:  # one range each: SQLite does not use the row id of an index within a row value
+        # Of equal keys the position is the order; by an expression SQLite would sort them anew.
         parts = [
-            candidates.where(key == place.key, beyond(position, place.position)),
-            candidates.where(beyond(key, place.key)),
+            (candidates.where(key == place.key, beyond(position, place.position)), [position]),
+            (candidates.where(beyond(key, place.key)), in_order),
         ]
-    columns = [column for column in (key, position) if column is not None]
-    for part in parts:
+    for part, columns in parts:
         ordered = part.order_by(*(c.asc() if upwards else c.desc() for c in columns))
         # Not by the session: it would fetch all rows before it gives the first.
         with session.connection().execute(ordered.limit(LOOK_AT + 1)) as rows:

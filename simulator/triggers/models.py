@@ -38,6 +38,7 @@ class Delivery(Base):
     __table_args__ = (
         Index("ix_deliveries_due", "state", "next_attempt_at"),
         Index("ix_deliveries_record", "kind", "record_id"),
+        Index("ix_deliveries_listed", "state", "kind", "event"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -10,6 +10,7 @@ from flask import Flask, Response
 from flask_bootstrap import Bootstrap5
 from flask_wtf import CSRFProtect
 
+from simulator import db
 from simulator.web import theme
 from simulator.web.errors import register_error_pages
 from simulator.web.routes import blueprint
@@ -32,7 +33,7 @@ def init_app(app: Flask) -> None:
     app.register_blueprint(blueprint)
     app.register_blueprint(theme.blueprint)
     app.jinja_env.globals["theme"] = theme.theme
-    app.jinja_env.filters["instant"] = shown_instant
+    app.jinja_env.filters |= {"instant": shown_instant, "counted": shown_count}
     app.after_request(_add_safety_headers)
     register_error_pages(app)
 
@@ -40,6 +41,12 @@ def init_app(app: Flask) -> None:
 def shown_instant(instant: datetime | None) -> str:
     """An instant as pages show it, with its zone; nothing for none."""
     return "" if instant is None else instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def shown_count(count: int) -> str:
+    """A number of rows that was counted by `db.count_to_most`."""
+    most = db.MOST_COUNTED
+    return f"more than {most:,}" if count > most else f"{count:,}"
 
 
 def _add_safety_headers(response: Response) -> Response:

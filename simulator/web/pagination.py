@@ -1,16 +1,14 @@
-"""Fifty rows at a time: which page was asked for, and its rows.
+"""Fifty rows at a time of what is in memory: which page was asked for, and its rows.
 
-In: a session and a select in its final order. Out: a Page. Pages start at 1; an address with a
-page that is no number or beyond the last shows the nearest one.
+In: rows in their final order. Out: a Page. Pages start at 1; an address with a page that is no
+number or beyond the last shows the nearest one.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from flask import request
-from sqlalchemy import Select, func, select
-from sqlalchemy.orm import Session
 
 PER_PAGE = 50
 T = TypeVar("T")
@@ -30,16 +28,8 @@ class Page(Generic[T]):
         return max(1, -(-self.total // PER_PAGE))
 
 
-def load_page(session: Session, rows: Select[Any]) -> Page[Any]:
-    """The page that the address asks for with `?page=`."""
-    total = session.scalar(select(func.count()).select_from(rows.order_by(None).subquery())) or 0
-    number = min(_asked_for(), max(1, -(-total // PER_PAGE)))
-    found = session.scalars(rows.limit(PER_PAGE).offset((number - 1) * PER_PAGE)).all()
-    return Page(rows=found, number=number, total=total)
-
-
 def page_of(rows: Sequence[T]) -> Page[T]:
-    """The same for rows that are all there already."""
+    """The page that the address asks for with `?page=`."""
     number = min(_asked_for(), max(1, -(-len(rows) // PER_PAGE)))
     return Page(rows[(number - 1) * PER_PAGE : number * PER_PAGE], number, len(rows))
 

@@ -221,6 +221,13 @@ def test_what_cannot_be_done_names_the_field(
     assert (status, fields) == (422, [field])
 
 
+def test_a_call_that_needs_to_say_nothing_needs_no_body(client: FlaskClient) -> None:
+    for path in ("clock/freeze", "clock/run-until-idle", "seed", "silent/bulk-create"):
+        assert client.post(f"/_sim/{path}").status_code == 200, path
+    named = client.post("/_sim/clock/advance")
+    assert (named.status_code, named.json["errors"][0]["field"]) == (422, "by_s")
+
+
 def test_a_receiver_cannot_move_the_clock_that_is_being_moved(
     simulator: Simulator, client: FlaskClient, tls_receiver: TlsReceiver
 ) -> None:

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from sqlalchemy.pool import QueuePool
 
 from simulator.clock import ManualClock
-from simulator.local_crm import changes
+from simulator.local_crm import changes, many
 from simulator.local_crm.changes import Author
 from simulator.local_crm.fields import FIELDS
 from simulator.local_crm.models import Origin
@@ -44,7 +44,7 @@ def add_partners(services: Services, count: int) -> None:
     )
     now = services.clock.now()
     with services.sessions.begin() as session:
-        changes.create_many(session, Kind.CUSTOMER, rows, Author(Origin.CSV, "csv import"), now)
+        many.create_many(session, Kind.CUSTOMER, rows, Author(Origin.CSV, "csv import"), now)
 
 
 def checked_out(services: Services) -> int:

@@ -1,18 +1,23 @@
 """Custom fields on the agents' forms and record pages."""
 
 import pytest
+from flask.testing import FlaskClient
 from sqlalchemy import update
 
+from simulator import state
 from simulator.db import read_session
-from simulator.local_crm import changes, custom_fields
+from simulator.local_crm import changes, custom_fields, many
+from simulator.local_crm.changes import Author
 from simulator.local_crm.fields import CustomType, Definition
-from simulator.local_crm.models import Customer
+from simulator.local_crm.models import Customer, Origin
 from simulator.services import Services
 from simulator.settings import Settings
 from simulator.triggers.urls import Kind
-from tests.forms import Browser
+from tests.forms import Browser, Page
+from tests.local_crm import CUSTOMER, create
 
 FIRST = "10000000"
+CSV = Author(Origin.CSV, "csv import")
 DEFINITIONS = (
     Definition(
         *(Kind.CUSTOMER, "tier", "Tier", CustomType.PICK_LIST),
@@ -117,3 +122,98 @@ def test_a_setting_for_emails_is_said_beside_the_field(
     email = "a" * 40 + "@example.com"
     page = browser.submit("/agent/customers/new", firstname="Ada", lastname="Byron", email=email)
     assert page.problem("email") == "Email is 52 characters long; at most 40 are allowed."
+
+
+@pytest.fixture
+def people(services: Services) -> None:
+    """Four customers; the last is from before the fields were defined."""
+    given = (
+        {"tier": "Gold", "since": "06012026", "data": "Ab", "_code": "42"},
+        {"tier": "gold", "since": "06022026", "data": "aBc", "_code": "4"},
+        {"tier": "Tin", "since": "", "data": "<b>", "_code": "42.0"},
+        {},
+    )
+    now = services.clock.now()
+    with services.sessions.begin() as session:
+        for number, custom in enumerate(given):
+            made = create(session, Kind.CUSTOMER, now, lastname=f"No {number}")
+            session.get_one(Customer, made).custom_fields = custom
+
+
+def found(page: Page) -> list[str]:
+    """The last names in a list."""
+    return sorted(page.document.xpath("//tbody/tr/td[4]/span/text()"))
+
+
+@pytest.mark.usefixtures("people")
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("custom-tier=Gold", ["No 0"]),
+        ("custom-data=ab", ["No 0", "No 1"]),
+        ("custom-data=%3Cb", ["No 2"]),
+        ("custom-data=bc", []),
+        ("custom-since=06/02/2026", ["No 1"]),
+        ("custom-since=yesterday", []),
+        ("custom-_code=42", ["No 0"]),
+        ("custom-data=a&lastname=no+1&sort=-lastname", ["No 1"]),
+        ("custom-data=%27%22%29+OR+1%3D1", []),
+        ("custom-nothing=x", ["No 0", "No 1", "No 2", "No 3"]),
+    ],
+)
+def test_records_are_searched_by_custom_fields(
+    browser: Browser, query: str, names: list[str]
+) -> None:
+    assert found(browser.get(f"/agent/customers?{query}")) == names
+
+
+@pytest.mark.usefixtures("people")
+def test_the_search_has_an_input_for_each_custom_field_and_keeps_what_was_typed(
+    browser: Browser,
+) -> None:
+    page = browser.get("/agent/customers?custom-data=<b>&custom-tier=Gold&custom-since=1")
+    assert "Customer since (MM/DD/YYYY)" in page.text
+    (form,) = page.document.xpath("//form[@aria-label='Advanced search']")
+    assert {n: v for n, v in form.form_values() if n.startswith("custom-") and v} == {
+        "custom-data": "<b>",
+        "custom-tier": "Gold",
+        "custom-since": "1",
+    }
+    assert form.inputs["custom-tier"].value_options == ["", "Gold", "Tin"]
+    assert page.document.xpath("//details[@open]")
+    assert "custom-tier" not in browser.get("/agent/cases").document.text_content()
+
+
+def test_a_field_that_is_removed_and_defined_again_is_searched_by_its_new_name(
+    browser: Browser, services: Services, client: FlaskClient
+) -> None:
+    def define_again() -> None:
+        browser.submit("/config/crm/fields/customer/new", name="DATA", label="Data", type="Text")
+        browser.submit(
+            "/agent/customers/new",
+            **{"firstname": "A", "lastname": "Again", "custom-DATA": "x", "custom-_code": "1"},
+        )
+        assert found(browser.get("/agent/customers?custom-DATA=x")) == ["Again"]
+
+    browser.submit("/config/crm/fields/customer/data/remove")
+    define_again()
+    with client.application.app_context():
+        state.reset(services)
+    browser.submit("/config/crm/fields/customer/new", name="_code", label="Code", type="Text")
+    define_again()
+
+
+def test_values_are_found_by_whatever_door_they_came(browser: Browser, services: Services) -> None:
+    with services.sessions.begin() as session:
+        rows = [{**CUSTOMER, "custom_fields": {"data": "csv", "_code": "1"}}]
+        assert many.create_batch(session, Kind.CUSTOMER, rows, CSV, services.clock.now()) == [None]
+        record = changes.edit(
+            session,
+            Kind.CUSTOMER,
+            create(session, Kind.CUSTOMER, services.clock.now()),
+            {"custom_fields": {"data": "csv"}},
+            CSV,
+            services.clock.now(),
+        )
+        assert record.custom_fields["data"] == "csv"
+    assert len(found(browser.get("/agent/customers?custom-data=CSV"))) == 2

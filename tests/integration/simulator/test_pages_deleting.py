@@ -1,15 +1,16 @@
 """Delete Selected and Delete All: the question, the deed, and what fires."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from flask import Flask
 from sqlalchemy import func, select
 
-from simulator.agent_console import deleting
 from simulator.app import create_app
 from simulator.clock import ManualClock
 from simulator.db import read_session
+from simulator.local_crm import delete_all, many
 from simulator.local_crm.models import MODELS, RecordVersion
 from simulator.services import EXTENSION, Services
 from simulator.settings import Settings
@@ -168,9 +169,11 @@ def test_delete_all_takes_all_of_a_kind_whatever_was_searched_for(
     customers: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(deleting, "_AT_A_TIME", 1)
+    monkeypatch.setattr(delete_all, "AT_A_TIME", 1)
     browser.get("/agent/cases?casenum=10000001")
     page = browser.submit("/agent/cases/delete-all", password=PASSWORD)
+    services.wait_for_jobs()
+    page = browser.get(page.path)
     assert left(services) == [4, 0, 0, 1]
     assert fired(services) == [
         f"/case/delete?AccountID={FIRST}&CaseID={FIRST}",
@@ -192,6 +195,107 @@ def test_a_long_row_of_deliveries_is_linked_as_a_list(browser: Browser, services
     page = browser.submit("/agent/customers/delete-all", password=PASSWORD)
     assert "7 triggers Customer Delete fired" in page.flashes[0]
     assert "/deliveries?kind=Customer&event=Delete" in page.links
+
+
+class TestDeleteAllOfMany:
+    """More than are deleted at once go in the background, batch by batch."""
+
+    @pytest.fixture(autouse=True)
+    def many(self, services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Seven customers, two a batch; all boxes filled."""
+        monkeypatch.setattr(delete_all, "AT_A_TIME", 2)
+        with services.sessions.begin() as session:
+            for _ in range(7):
+                create(session, Kind.CUSTOMER, services.clock.now())
+            fill_boxes(session, BASE)
+
+    def test_a_page_follows_it_and_says_in_the_end_what_fired(
+        self, browser: Browser, services: Services
+    ) -> None:
+        # The write lock keeps it from its first batch until the page was looked at.
+        with services.sessions.begin():
+            page = browser.submit("/agent/customers/delete-all", password=PASSWORD)
+            assert page.path == "/agent/customers/delete-all/1"
+            assert "0 of 7" in page.text
+            assert page.document.xpath("//noscript//meta[@http-equiv='refresh']")
+            [live] = page.document.xpath("//@data-live")
+            assert "0 of 7" in browser.get(live).text
+        services.wait_for_jobs()
+        over = browser.get(page.path)
+        assert "Finished: 7 of 7" in over.text
+        assert over.flashes[0].startswith(
+            "7 customers were deleted. 7 triggers Customer Delete fired: delivery 1 waiting,"
+        )
+        assert over.document.xpath("//@data-live") == []
+        assert left(services)[0] == 0
+        assert fired(services) == [f"/customer/delete?AccountID={FIRST + n}" for n in range(7)]
+
+    def test_it_leaves_what_is_created_meanwhile_and_does_what_is_asked_twice_once(
+        self, browser: Browser, services: Services
+    ) -> None:
+        question = browser.get("/agent/customers/delete-all")
+        with services.sessions.begin() as session:
+            browser.send(question, password=PASSWORD)
+            create(session, Kind.CUSTOMER, services.clock.now())
+        services.wait_for_jobs()
+        assert left(services)[0] == 1
+        assert len(fired(services)) == 7 + 1  # with the one that was created
+
+    @pytest.mark.parametrize("breaks_at", [1, 3])
+    def test_broken_off_midway_it_has_deleted_whole_batches_and_goes_on_when_asked(
+        self,
+        browser: Browser,
+        services: Services,
+        monkeypatch: pytest.MonkeyPatch,
+        breaks_at: int,
+    ) -> None:
+        batches = 0
+        real = many.delete_many
+
+        def break_off(*args: Any, **options: Any) -> Any:
+            nonlocal batches
+            batches += 1
+            deleted = real(*args, **options)  # and is rolled back
+            if batches == breaks_at:
+                raise RuntimeError("internal detail")
+            return deleted
+
+        monkeypatch.setattr(many, "delete_many", break_off)
+        page = browser.submit("/agent/customers/delete-all", password=PASSWORD)
+        services.wait_for_jobs()
+        gone = 2 * (breaks_at - 1)
+        over = browser.get(page.path)
+        assert f"It failed after {gone} of 7; those are gone." in over.text
+        assert "internal detail" not in over.text
+        assert left(services)[0] == 7 - gone
+        assert len(fired(services)) == gone
+        again = browser.submit("/agent/customers/delete-all", password=PASSWORD)
+        services.wait_for_jobs()
+        assert f"{7 - gone} of {7 - gone}" in browser.get(again.path).text
+        assert len(fired(services)) == 7
+
+    def test_a_second_one_finds_nothing_left(self, browser: Browser, services: Services) -> None:
+        with services.sessions.begin():  # neither gets to its first batch
+            question = browser.get("/agent/customers/delete-all")
+            browser.send(question, password=PASSWORD)
+            second = browser.send(question, password=PASSWORD)
+        services.wait_for_jobs()
+        over = browser.get(second.path)
+        assert (second.path, over.flashes) == (
+            "/agent/customers/delete-all/2",
+            ["There were none left to delete."],
+        )
+        assert "Finished: 0 of 0" in over.text
+        assert len(fired(services)) == 7
+        third = browser.send(question, password=PASSWORD)
+        assert third.flashes == ["There were no customers to delete."]
+
+    def test_one_that_is_none_is_a_sentence(self, browser: Browser) -> None:
+        for path in ("customers", "cases"):
+            page = browser.get(f"/agent/{path}/delete-all/9")
+            assert page.status == 404
+            assert f"There is no Delete All 9 of {path}" in page.text
+        assert browser.get("/agent/followups/delete-all/1").status == 404
 
 
 class TestWithAPasswordOfItsOwn:

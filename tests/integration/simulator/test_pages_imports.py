@@ -13,8 +13,8 @@ from simulator import state
 from simulator.app import MAX_REQUEST_BYTES
 from simulator.config_manager import import_pages
 from simulator.db import read_session
+from simulator.local_crm.background import Tell
 from simulator.local_crm.csv_import import Report
-from simulator.local_crm.loads import Tell
 from simulator.local_crm.models import Customer, Origin, RecordVersion
 from simulator.services import Services
 from simulator.triggers.models import Delivery
@@ -197,7 +197,7 @@ def test_an_upload_is_loaded_once(
         free.wait(30)
         return Report()
 
-    services.loads.begin("slow.csv", Kind.CUSTOMER, 1, occupy)
+    services.loads.begin("slow.csv", Kind.CUSTOMER, 1, occupy, Report())
     assert "Waiting: 0 of 1" in browser.send(page).text
     again = browser.send(page)  # while the first one waits for its turn
     assert again.status == 404
@@ -223,7 +223,7 @@ class TestWhileItRuns:
             tell(200, 300)
             return Report(loaded=300)
 
-        load = services.loads.begin("slow.csv", Kind.CUSTOMER, 300, work)
+        load = services.loads.begin("slow.csv", Kind.CUSTOMER, 300, work, Report())
         assert at_100.wait(30)
         return f"/config/crm/loads/{load.number}"
 
@@ -237,7 +237,8 @@ class TestWhileItRuns:
         assert page.document.xpath("//noscript//meta[@http-equiv='refresh']")
         [live] = page.document.xpath("//@data-live")
         assert "Running: 100 of 300" in browser.get(live).text
-        waiting = services.loads.begin("next.csv", Kind.CUSTOMER, 1, lambda _: Report())
+        report = Report()
+        waiting = services.loads.begin("next.csv", Kind.CUSTOMER, 1, lambda _: report, report)
         assert "Waiting: 0 of 1" in browser.get(f"/config/crm/loads/{waiting.number}").text
         go_on.set()
         services.loads.wait()
@@ -264,7 +265,7 @@ class TestWhileItRuns:
         def work(tell: Tell) -> Report:
             raise RuntimeError("internal detail")
 
-        load = services.loads.begin("bad.csv", Kind.CUSTOMER, 1, work)
+        load = services.loads.begin("bad.csv", Kind.CUSTOMER, 1, work, Report())
         services.loads.wait()
         page = browser.get(f"/config/crm/loads/{load.number}")
         assert "Failed: 0 of 1" in page.text

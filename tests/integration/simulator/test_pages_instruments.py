@@ -194,6 +194,11 @@ def test_events_are_listed_latest_first_with_their_digest(
     assert "No such event has happened." in browser.get("/deliveries/events?what=fault-set").text
 
 
+def test_boxes_that_were_emptied_are_said_to_be(browser: Browser) -> None:
+    browser.submit("/config/integration/crm-triggers")
+    assert "filled none" in browser.get("/deliveries/events?what=boxes-saved").text
+
+
 def test_long_lists_of_events_are_paged(browser: Browser, call: Caller) -> None:
     for _ in range(60):
         call("POST", "/deliveries/pause")

@@ -7,8 +7,9 @@ from simulator.db import read_session
 from simulator.local_crm.models import Case, Customer, Followup, Task
 from simulator.services import Services
 from simulator.triggers.models import Delivery
+from simulator.triggers.urls import Kind
 from tests.forms import Browser, Page
-from tests.local_crm import fill_boxes
+from tests.local_crm import create, fill_boxes
 
 PAGE = "/interactions"
 CALL, EMAIL = f"{PAGE}/call", f"{PAGE}/email"
@@ -48,13 +49,68 @@ def test_a_call_that_ends_makes_a_task_and_fires_nothing(
     assert count(services, Delivery) == 1
     page = browser.submit(PAGE, action=CALL)
     assert page.flashes == [
-        f"The call has ended; auto-log made Task {FIRST}. "
-        "No trigger fired: delivery 1 is still the newest."
+        f"The call of Ada Byron, Customer {FIRST} (drawn from all), has ended; auto-log made Task "
+        f"{FIRST}. No trigger fired: delivery 1 is still the newest."
     ]
     assert f"/agent/tasks/{FIRST}" in page.links
     assert "auto_log" in page.text
     assert (count(services, Task), count(services, Delivery)) == (1, 1)
     assert browser.get(PAGE).flashes == []
+
+
+@pytest.fixture
+def callers(services: Services) -> list[str]:
+    """Three customers, two with the same phone number, one with an account number's looks."""
+    with services.sessions.begin() as session:
+        now = services.clock.now()
+        voices = ("+1 (555) 0100", "<b>0100</b>", "+1 (555) 0100", "10000001")
+        return [create(session, Kind.CUSTOMER, now, voice=voice) for voice in voices]
+
+
+@pytest.mark.parametrize(
+    ("caller", "customer", "known_by"),
+    [
+        ("10000002", 2, "by the account number"),
+        (" <b>0100</b> ", 1, "by the phone number <b>0100</b>"),
+        ("10000001", 1, "by the account number"),
+    ],
+)
+def test_who_calls_is_chosen_by_number(
+    browser: Browser, services: Services, callers: list[str], caller: str, customer: int,
+    known_by: str,
+) -> None:  # fmt: skip
+    page = browser.submit(PAGE, action=CALL, caller=caller)
+    assert f"Customer {callers[customer]} ({known_by}), has ended" in page.flashes[0]
+    assert {f"/agent/customers/{callers[customer]}", f"/agent/tasks/{FIRST}"} <= set(page.links)
+    assert b"<b>" not in page.content
+    assert browser.get(f"/agent/tasks/{FIRST}").field("accountnum") == callers[customer]
+    assert f"/agent/tasks/{FIRST}" in browser.get(f"/agent/customers/{callers[customer]}").links
+
+
+@pytest.mark.parametrize(
+    ("caller", "sentence"),
+    [
+        ("+1 (555) 0100", "Several customers have the phone number +1 (555) 0100: 10000000, "
+         "10000002. Type the account number of one of them."),
+        ("<script>", "No customer has the account number or, in Voice, the phone number <script>."),
+        ("9" * 400, "No customer has the account number"),
+        ("\0", "No customer has"),
+    ],
+)  # fmt: skip
+def test_a_caller_who_is_nobody_or_several_is_said_beside_the_field(
+    browser: Browser, services: Services, callers: list[str], caller: str, sentence: str
+) -> None:
+    page = browser.post(CALL, [*token_of(browser), ("caller", caller)])
+    assert page.status == 422
+    assert page.problem("caller").startswith(sentence)
+    assert page.value("caller") == caller or caller == "\0"
+    assert b"<script>" not in page.content
+    assert count(services, Task) == 0
+
+
+def token_of(browser: Browser) -> list[tuple[str, str]]:
+    page = browser.get(PAGE)
+    return [("csrf_token", str(page.document.xpath("//input[@name='csrf_token']/@value")[0]))]
 
 
 def test_an_email_becomes_a_customer_and_a_case_and_an_answer_a_followup(
@@ -67,7 +123,7 @@ def test_an_email_becomes_a_customer_and_a_case_and_an_answer_a_followup(
     ]
     page = write(browser, f"Re: [Case {FIRST}]")
     assert page.flashes[0].startswith(
-        f"The email was received; case {FIRST} has a follow-up more. It made Followup {FIRST}."
+        f"The email was received; Case {FIRST} has a follow-up more. It made Followup {FIRST}."
     )
     page = write(browser, "Another thing")
     assert page.flashes[0].startswith("The email was received; it made Case 10000001.")
@@ -85,7 +141,7 @@ def test_an_email_opens_a_closed_case_again_and_fires_nothing(
     write(browser, "Noise on the line")
     browser.submit(f"/agent/cases/{FIRST}/edit", status="Closed")
     page = write(browser, f"Re: [Case {FIRST}]")
-    assert f"case {FIRST} was closed and is open again." in page.flashes[0]
+    assert f"Case {FIRST} was closed and is open again." in page.flashes[0]
     assert browser.get(f"/agent/cases/{FIRST}").field("status") == "Open"
     assert count(services, Delivery) == 1  # the agent's
 

@@ -4,7 +4,8 @@ from urllib.parse import quote
 
 import pytest
 
-from simulator.local_crm import changes, walk
+from simulator import db
+from simulator.local_crm import many, walk
 from simulator.local_crm.models import Customer
 from simulator.services import Services
 from simulator.triggers.urls import Kind
@@ -246,7 +247,7 @@ def test_a_page_does_not_move_when_records_are_deleted(
     (following,) = page.document.xpath("//a[@rel='next']/@href")
     with services.sessions.begin() as session:
         now = services.clock.now()
-        changes.delete_many(session, Kind.CUSTOMER, numbers(page), AGENT, now, fires=False)
+        many.delete_many(session, Kind.CUSTOMER, numbers(page), AGENT, now, fires=False)
     assert numbers(browser.get(following))[0] == "10000050"
 
 
@@ -275,6 +276,6 @@ def test_a_search_that_finds_little_goes_on_on_the_next_page(
 def test_a_long_list_is_counted_no_further_than_needed(
     browser: Browser, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(walk, "MOST_COUNTED", 100)
+    monkeypatch.setattr(db, "MOST_COUNTED", 100)
     fill(services, 101)
     assert "Customers more than 100 New" in browser.get("/agent/customers").text

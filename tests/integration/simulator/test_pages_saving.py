@@ -157,12 +157,48 @@ def test_an_edit_that_is_sent_twice_fires_once(browser: Browser, services: Servi
     assert fired(services) == 1
 
 
-def test_back_and_other_entries_make_another_record(browser: Browser, services: Services) -> None:
+def test_back_and_other_entries_ask_whether_another_record_is_meant(
+    browser: Browser, services: Services
+) -> None:
     form = browser.get("/agent/customers/new")
     browser.send(form, firstname="Ada", lastname="Byron")
-    page = browser.send(form, firstname="Grace", lastname="Hopper")
-    assert page.path == "/agent/customers/10000001"
+    asked = browser.send(form, firstname="Ada", lastname="Lovelace", comments="<b>")
+    assert asked.status == 409
+    assert "was sent before, with other entries, and made customer 10000000." in asked.text
+    assert {f"/agent/customers/{FIRST}", EDIT} <= set(asked.links)
+    assert [asked.value(name) for name in ("firstname", "lastname", "comments")] == [
+        *("Ada", "Lovelace", "<b>")
+    ]
+    assert customers(services) == 1
+
+    other = browser.send(asked)
+    assert other.path == "/agent/customers/10000001"
     assert customers(services) == 2
+    # The first form has made that one alone, and the second the other.
+    first = browser.send(form, firstname="Ada", lastname="Byron", comments="")
+    assert "10000000 was created already" in first.flashes[0]
+    assert "10000001 was created already" in browser.send(asked).flashes[0]
+    assert customers(services) == 2
+
+
+def test_a_form_that_was_refused_may_be_mended(browser: Browser, services: Services) -> None:
+    refused = browser.submit("/agent/customers/new", firstname="Ada")
+    assert refused.problem("lastname")
+    assert browser.send(refused, lastname="Byron").path == f"/agent/customers/{FIRST}"
+    assert customers(services) == 1
+
+
+@pytest.mark.usefixtures("customer")
+def test_back_to_the_form_of_an_edit_and_other_entries_are_compared(
+    browser: Browser, services: Services
+) -> None:
+    form = browser.get(EDIT)
+    browser.send(form, company="First")
+    told = browser.send(form, company="Second")
+    assert told.status == 409
+    assert differences(told) == [["Company", "Old", "First", "Second", "Second"]]
+    browser.send(told)
+    assert row(services).company == "Second"
 
 
 @pytest.mark.usefixtures("customer")

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from simulator.db import Base, open_database, session_factory
-from simulator.local_crm import changes
+from simulator.local_crm import changes, many
 from simulator.local_crm.changes import Author, ChangeRefused, RecordNotFound
 from simulator.local_crm.models import MODELS, Case, Customer, Followup, Origin, RecordVersion
 from simulator.triggers.models import Delivery
@@ -223,4 +223,4 @@ def test_a_followup_belongs_to_the_customer_of_its_case_and_leaves_the_case(
 
 def test_an_agents_records_cannot_slip_through_the_silent_door(session: Session) -> None:
     with pytest.raises(ValueError, match="one by one"):
-        changes.create_many(session, Kind.CUSTOMER, [{"accountnum": "1"}], AGENT, NOW)
+        many.create_many(session, Kind.CUSTOMER, [{"accountnum": "1"}], AGENT, NOW)

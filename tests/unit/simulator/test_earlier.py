@@ -50,7 +50,7 @@ def rows_at(crm: Session, kind: Kind, instant: Any) -> dict[str, dict[str, Any]]
     table = MODELS[kind].__table__
     found = crm.execute(as_it_was(select(*table.c), instant)).mappings()
     number = NUMBER_COLUMN[kind]
-    return {row[number]: {k: changes._as_json(v) for k, v in row.items()} for row in found}
+    return {row[number]: {k: changes.as_json(v) for k, v in row.items()} for row in found}
 
 
 def test_every_instant_of_a_random_history_is_found_again(crm: Session) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from simulator.local_crm import changes
+from simulator.local_crm import changes, many
 from simulator.local_crm.changes import Author, ChangeRefused, EmailTaken
 from simulator.local_crm.models import Case, Customer, Origin, RecordVersion
 from simulator.settings import Settings
@@ -34,7 +34,7 @@ def test_the_database_itself_keeps_emails_unique(crm: Session) -> None:
     row = changes.version_data(crm.get_one(Customer, "10000000"))
     copy = {**row, "accountnum": "10000001", "email": "Zoe@Example.com"}
     with pytest.raises(IntegrityError), crm.begin_nested():
-        changes.create_many(crm, Kind.CUSTOMER, [copy], CSV, NOW)
+        many.create_many(crm, Kind.CUSTOMER, [copy], CSV, NOW)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_pick_lists_have_defaults_and_are_never_emptied(crm: Session) -> None:
 def test_a_batch_creates_what_is_right_and_says_what_is_not(crm: Session) -> None:
     create(crm, Kind.CUSTOMER, NOW, email="zoe@example.com")
     before = crm.scalar(select(func.count()).select_from(Delivery))
-    verdicts = changes.create_batch(
+    verdicts = many.create_batch(
         crm,
         Kind.CUSTOMER,
         [
@@ -145,7 +145,7 @@ def test_a_record_of_a_batch_is_like_one_made_alone(crm: Session, kind: Kind) ->
         Kind.TASK: {"accountnum": owner, "subject": "S", "duedate": NOW},
     }[kind]
     alone = changes.create(crm, kind, values, CSV, NOW)
-    assert changes.create_batch(crm, kind, [values], CSV, NOW) == [None]
+    assert many.create_batch(crm, kind, [values], CSV, NOW) == [None]
     number = next(iter(alone.__table__.primary_key.columns)).key
     batched = crm.get_one(type(alone), str(int(getattr(alone, number)) + 1))
     expected = {**changes.version_data(alone), number: getattr(batched, number)}
