@@ -92,7 +92,7 @@ def test_a_record_shows_its_values_its_parent_and_its_history(
 def test_a_value_is_shown_without_space_around_it(browser: Browser, engine: Engine) -> None:
     bring(engine, found(CUSTOMER), found(CASE, 8))
     page = browser.get("/cases/C1").document
-    held = [cell.text_content() for cell in page.xpath("//td[@class='value']")]
+    held = [cell.text_content() for cell in page.xpath("//dd[@class='value']")]
     assert held[:3] == ["C1", "A1", "Fax & phone"]
 
 
