@@ -50,23 +50,25 @@ _ON_LOOPBACK_ONLY = (
 DESK, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 
 
-def program() -> str:
-    """The path of Chromium; skips in one line where there is none, fails where one is demanded."""
-    found = next((path for name in PROGRAMS if (path := shutil.which(name))), None)
-    if found is None:
+def program() -> str | None:
+    """The path of Chromium, or None."""
+    return next((path for name in PROGRAMS if (path := shutil.which(name))), None)
+
+
+def skip_without_chromium() -> None:
+    """Skip, or fail where Chromium is demanded. From a hook: a fixture's skip is a line per test."""
+    if program() is None:
         _missing("Chromium", "install it (Debian: apt-get install chromium)")
-    return str(found)
+    if not HAS_PLAYWRIGHT:
+        _missing("Playwright", "scripts/setup test browser")
 
 
 @contextmanager
 def launched() -> Iterator[Browser]:
     """A running Chromium."""
-    executable = program()
-    if not HAS_PLAYWRIGHT:
-        _missing("Playwright", "scripts/setup test browser")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=executable, chromium_sandbox=False, args=list(_ON_LOOPBACK_ONLY)
+            executable_path=program(), chromium_sandbox=False, args=list(_ON_LOOPBACK_ONLY)
         )
         try:
             yield browser

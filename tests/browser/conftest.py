@@ -6,8 +6,13 @@ import pytest
 
 from simulator.server import Simulator
 from simulator.settings import Settings
-from tests.browser.chromium import Browser, Page, Windows, launched
+from tests.browser.chromium import Browser, Page, Windows, launched, skip_without_chromium
 from tests.tls_receiver import TlsReceiver
+
+
+def pytest_runtest_setup() -> None:
+    """Nothing here without Chromium."""
+    skip_without_chromium()
 
 
 @pytest.fixture(scope="package")
