@@ -6,14 +6,13 @@ the browser complains of (scripts that fail, what the Content-Security-Policy ha
 """
 
 import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+
+from scripts.demonstration.chromium import HOW_TO_INSTALL, launched, program
 
 HAS_PLAYWRIGHT = find_spec("playwright") is not None
 if HAS_PLAYWRIGHT:
@@ -21,59 +20,28 @@ if HAS_PLAYWRIGHT:
         Browser,
         BrowserContext,
         ConsoleMessage,
-        Locator,
         Page,
         Request,
         Response,
         expect,
-        sync_playwright,
     )
 
     expect.set_options(timeout=20_000)
 else:  # an extra: without it every test of this folder is skipped before it needs one of these
-    Browser = BrowserContext = ConsoleMessage = Locator = Page = Request = Response = Any
-    expect = sync_playwright = None
+    Browser = BrowserContext = ConsoleMessage = Page = Request = Response = Any
+    expect = None
 
-__all__ = ["DESK", "PHONE", "Browser", "Locator", "Page", "Windows", "expect", "launched"]
+__all__ = ["DESK", "PHONE", "Browser", "Page", "Windows", "expect", "launched"]
 
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
-HOW_TO = "No {what}, so the pages are not tried in it: {how}, then run scripts/test again."
-_ON_LOOPBACK_ONLY = (
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
-    "--proxy-server=http://127.0.0.1:9",
-    "--proxy-bypass-list=127.0.0.1;localhost",
-)
 DESK, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 
 
-def program() -> str | None:
-    """The path of Chromium, or None."""
-    return next((path for name in PROGRAMS if (path := shutil.which(name))), None)
-
-
 def skip_without_chromium() -> None:
-    """Skip, or fail where Chromium is demanded. From a hook: a fixture's skip is a line per test."""
+    """Skip, or fail where Chromium is demanded. From a hook: fixtures would skip in many lines."""
     if program() is None:
-        _missing("Chromium", "install it (Debian: apt-get install chromium)")
+        _missing("Chromium", HOW_TO_INSTALL)
     if not HAS_PLAYWRIGHT:
         _missing("Playwright", "scripts/setup test browser")
-
-
-@contextmanager
-def launched() -> Iterator[Browser]:
-    """A running Chromium."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=program(), chromium_sandbox=False, args=list(_ON_LOOPBACK_ONLY)
-        )
-        try:
-            yield browser
-        finally:
-            browser.close()
 
 
 class Windows:
@@ -120,7 +88,7 @@ class Windows:
 
 
 def _missing(what: str, how: str) -> None:
-    line = HOW_TO.format(what=what, how=how)
+    line = f"No {what}, so the pages are not tried in it: {how}, then run scripts/test again."
     if os.environ.get("TEST_DEMAND_CHROMIUM"):
         pytest.fail(line, pytrace=False)
     pytest.skip(line)
