@@ -38,4 +38,4 @@ def find(session: Session, trigger_id: int) -> Mapping[str, Any] | None:
     if not inspect(session.connection()).has_table(_INBOX.name):
         return None
     row = session.execute(select(_INBOX).where(_INBOX.c.id == trigger_id)).one_or_none()
-    return None if row is None else row._mapping
+    return None if row is None else dict(row._mapping)

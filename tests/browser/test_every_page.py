@@ -1,15 +1,11 @@
 """Every page that a person can come to: on a desk and on a phone, in light and in dark."""
 
-import re
-from pathlib import Path
-from urllib.parse import urlsplit
-
 from simulator import delivered
 from simulator.server import Simulator
-from tests.browser.chromium import DESK, PHONE, Page, expect
+from tests.browser.chromium import Page, expect
+from tests.browser.looks import look, look_at_all
 from tests.tls_receiver import TlsReceiver, answer
 
-LOOKS = (Path(__file__).parent / "looks.js").read_text(encoding="utf-8")
 # Forms that are refused as they stand, or once this is typed into a field of that name.
 REFUSED = {
     "/agent/customers/new": ("Save", {}),
@@ -65,48 +61,12 @@ def bulk_create(window: Page) -> None:
     window.get_by_role("rowheader", name="tier").wait_for()
 
 
-def kind_of(address: str) -> str:
-    """Pages of one kind: numbers and tokens alike, and only which filters there are."""
-    parts = urlsplit(address)
-    names = sorted(pair.partition("=")[0] for pair in parts.query.split("&") if pair)
-    return re.sub(r"\b(\d+|[0-9a-f]{32})\b", "N", parts.path) + "?" + "&".join(names)
-
-
-def look(window: Page) -> list[str]:
-    """What is wrong on the present page: dark on a phone, then light on a desk."""
-    wrong = []
-    for theme, viewport in (("dark", PHONE), ("light", DESK)):
-        window.set_viewport_size(viewport)
-        window.evaluate(f"document.documentElement.dataset.bsTheme = '{theme}'")
-        wrong += [f"{theme}: {sentence}" for sentence in window.evaluate(LOOKS)]
-    return wrong
-
-
-def look_at_all(window: Page, simulator: Simulator) -> dict[str, list[str]]:
-    """What is wrong on the first page of each kind, from the start page on, by kind."""
-    found: dict[str, list[str]] = {}
-    to_visit = ["/", *ALSO]
-    while to_visit:
-        address = to_visit.pop(0)
-        if kind_of(address) in found:
-            continue
-        window.goto(address)
-        found[kind_of(address)] = look(window)
-        links = window.locator("a").evaluate_all("all => all.map(one => one.href)")
-        to_visit += [
-            link.removeprefix(simulator.url)
-            for link in links
-            if link.startswith(simulator.url) and "#" not in link and ".csv" not in link
-        ]
-    return found
-
-
 def test_every_page_is_whole_and_readable_with_data_and_with_refused_input(
     window: Page, simulator: Simulator, boxes: TlsReceiver
 ) -> None:
     fill(simulator, boxes)
     bulk_create(window)
-    found = look_at_all(window, simulator)
+    found = look_at_all(window, simulator.url, *ALSO)
     assert len(found) > 60, sorted(found)
     for address, (button, typed) in REFUSED.items():
         window.goto(address)
@@ -121,6 +81,6 @@ def test_every_page_is_whole_and_readable_with_data_and_with_refused_input(
 def test_every_page_of_an_empty_simulator_is_whole_and_says_what_to_do_next(
     window: Page, simulator: Simulator
 ) -> None:
-    found = look_at_all(window, simulator)
+    found = look_at_all(window, simulator.url, *ALSO)
     assert len(found) > 40, sorted(found)
     assert {kind: wrong for kind, wrong in found.items() if wrong} == {}
