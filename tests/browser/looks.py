@@ -11,13 +11,15 @@ from urllib.parse import urlsplit
 from tests.browser.chromium import DESK, PHONE, Page
 
 LOOKS = (Path(__file__).parent / "looks.js").read_text(encoding="utf-8")
+SAME_PAGE = {"sort", "select", "after", "before", "from"}  # another part of it, in another order
 
 
 def kind_of(address: str) -> str:
-    """Pages of one kind: numbers and tokens alike, and only which filters there are."""
+    """Pages of one kind: numbers, tokens and faults alike, and only which filters there are."""
     parts = urlsplit(address)
-    names = sorted(pair.partition("=")[0] for pair in parts.query.split("&") if pair)
-    return re.sub(r"\b(\d+|[0-9a-f]{32})\b", "N", parts.path) + "?" + "&".join(names)
+    names = {pair.partition("=")[0] for pair in parts.query.split("&") if pair}
+    path = re.sub(r"\b(\d+|[0-9a-f]{32}|(?<=faults/new/)\w+)\b", "N", parts.path)
+    return f"{path}?{'&'.join(sorted(names - SAME_PAGE))}"
 
 
 def look(window: Page) -> list[str]:
