@@ -5,9 +5,9 @@ from flask import Flask, Response, make_response, render_template
 from flask_bootstrap import Bootstrap5
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 
-from external_crm.dashboard.routes import blueprint
+from external_crm.dashboard import routes, theme
 
 log = structlog.get_logger()
 
@@ -21,7 +21,9 @@ def create_app(engine: Engine) -> Flask:
     Bootstrap5(app)
     app.extensions["external_crm"] = engine
     app.jinja_env.globals["names"] = NAMES
-    app.register_blueprint(blueprint)
+    app.jinja_env.globals["theme"] = theme.theme
+    app.register_blueprint(routes.blueprint)
+    app.register_blueprint(theme.blueprint)
     app.register_error_handler(Exception, _error_page)
     app.after_request(_secure)
     return app
@@ -40,6 +42,8 @@ def _error_page(error: Exception) -> Response:
         if error.code is not None and error.code < 400:
             return make_response(error)
         status, title, sentence = error.code or 500, error.name, str(error.description)
+        if type(error) is NotFound and sentence == NotFound.description:
+            sentence = "The address leads nowhere. Check it, or start from one of the links above."
     elif isinstance(error, SQLAlchemyError):
         status, title = 503, "The database does not answer"
         sentence = "The External CRM's database cannot be read now. Try again in a moment."

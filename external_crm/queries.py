@@ -49,6 +49,16 @@ def latest_changes(session: Session, limit: int) -> Sequence[AuditEntry]:
     return session.scalars(select(AuditEntry).order_by(AuditEntry.id.desc()).limit(limit)).all()
 
 
+def changes_caused(session: Session, key: Key, cause_id: int) -> Sequence[AuditEntry]:
+    """The audit entries of a record that name this inbox row as their cause, the newest first."""
+    return session.scalars(
+        select(AuditEntry)
+        .where(AuditEntry.kind == key.kind.value, AuditEntry.record_id == key.id)
+        .where(AuditEntry.cause_id == cause_id)
+        .order_by(AuditEntry.number.desc())
+    ).all()
+
+
 def latest_of_kind(session: Session, kind: Kind, limit: int) -> list[dict[str, Any]]:
     """Live rows with the highest ids; numbers are handed out in sequence, so the newest."""
     table = LIVE_TABLES[kind]

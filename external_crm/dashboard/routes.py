@@ -10,7 +10,7 @@ from typing import Any
 from flask import Blueprint, abort, current_app, render_template
 from sqlalchemy import Engine
 
-from external_crm import audit, queries
+from external_crm import audit, queries, triggers
 from external_crm.db import read_session
 from external_crm.rows import ID_COLUMN, Key, Kind
 
@@ -85,6 +85,23 @@ def record(kind: str, record_id: str) -> str:
     if found is None:
         abort(404, f"The External CRM has never seen {key}.")
     return render_template("dashboard/record.html", record=found, parents=PARENTS)
+
+
+@blueprint.get("/triggers/<int:trigger_id>")
+def trigger(trigger_id: int) -> str:
+    """What an audit entry names as its cause, and what came of it."""
+    with read_session(_engine()) as session:
+        found = triggers.find(session, trigger_id)
+        if found is None:
+            abort(404, f"There is no trigger {trigger_id} here, or none any more.")
+        key = Key(_kind(found["kind"]), found["record_id"])
+        return render_template(
+            "dashboard/trigger.html",
+            trigger=found,
+            changes=queries.changes_caused(session, key, trigger_id),
+            parents=PARENTS,
+            folded_from=FOLDED_FROM,
+        )
 
 
 @blueprint.app_template_filter("shown")

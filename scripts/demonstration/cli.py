@@ -22,6 +22,8 @@ from scripts.demonstration.screen import Screen, comparison_table
 from scripts.demonstration.story import Options, Story
 from scripts.demonstration.workplace import Workplace, workplace
 
+_ACTIONS_FOR_PICTURES = 60
+_SECRET_IN_PICTURES = "a-secret-of-your-own-24"  # noqa: S105 everybody will see it
 EQUAL, NOT_EQUAL, CANNOT_START, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -87,6 +89,46 @@ def compare_command(local_db: Path, external_db: Path) -> None:
     for sentence in comparison.differences:
         click.echo(sentence)
     sys.exit(EQUAL if comparison.equal else NOT_EQUAL)
+
+
+@main.command("screenshots")
+@click.option("--port-base", default=8801, show_default=True, type=click.IntRange(1, 65533))
+@click.option(
+    "--into",
+    "folder",
+    default=Path("docs/screenshots"),
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="The folder of the pictures.",
+)
+@click.pass_context
+def screenshots_command(context: click.Context, port_base: int, folder: Path) -> None:
+    """Run a demo and take pictures of its pages, for the README."""
+    from playwright.sync_api import Error
+
+    from scripts.demonstration.chromium import HOW_TO_INSTALL, program
+    from scripts.demonstration.pictures import take_pictures
+
+    if program() is None:
+        click.echo(f"There is no Chromium: {HOW_TO_INSTALL}.", err=True)
+        sys.exit(CANNOT_START)
+    interrupt = context.obj if isinstance(context.obj, Interrupt) else Interrupt()
+    screen = Screen(_ACTIONS_FOR_PICTURES, RETRY_SCHEDULE)
+    options = Options(_ACTIONS_FOR_PICTURES, 1, False, port_base, _SECRET_IN_PICTURES)
+    try:
+        refuse_ports_in_use(HOST, (port_base, port_base + 1, port_base + 2))
+        with workplace(None) as place:
+            story = Story(options, place.folder, screen, interrupt)
+            with story.tell():
+                take_pictures(story.parts, folder, screen.say)
+    except CannotStart as error:
+        click.echo(error, err=True)
+        sys.exit(CANNOT_START)
+    except Interrupted:
+        sys.exit(INTERRUPTED)
+    except (ProgramEnded, PageFailed, Error, AssertionError, TimeoutError, OSError) as error:
+        click.echo(f"The pictures could not be taken: {error}", err=True)
+        sys.exit(NOT_EQUAL)
 
 
 def _run(options: Options, once: bool, place: Workplace, interrupt: Interrupt) -> int:

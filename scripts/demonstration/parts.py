@@ -62,10 +62,10 @@ class Parts:
         }
 
 
-def prepare_parts(folder: Path, port_base: int, seed: int) -> Parts:
-    """The parts with certificates, passwords and a secret made for this run alone."""
+def prepare_parts(folder: Path, port_base: int, seed: int, secret: str | None = None) -> Parts:
+    """The parts with certificates, passwords and (unless given) a secret for this run alone."""
     certificates = make_certificates(folder / "certificates")
-    secret, password = secrets.token_urlsafe(24), secrets.token_urlsafe(16)
+    secret, password = secret or secrets.token_urlsafe(24), secrets.token_urlsafe(16)
     local = folder / "local_crm.db"
     external = folder / "external_crm.db"
     simulator_url = f"https://{HOST}:{port_base}"

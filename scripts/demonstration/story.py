@@ -19,7 +19,7 @@ from scripts.demonstration.console import Console, PageFailed
 from scripts.demonstration.interrupt import Interrupt
 from scripts.demonstration.known import read_known
 from scripts.demonstration.observe import Figures, delivered_events, observe, open_read_only
-from scripts.demonstration.parts import CUSTOMERS, RETRY_SCHEDULE, prepare_parts
+from scripts.demonstration.parts import CUSTOMERS, RETRY_SCHEDULE, Parts, prepare_parts
 from scripts.demonstration.processes import (
     CannotStart,
     Program,
@@ -50,6 +50,7 @@ class Options:
     seed: int
     outage: bool
     port_base: int
+    secret: str | None = None  # of the trigger URLs; None: made for this run alone
 
 
 class Story:
@@ -61,8 +62,13 @@ class Story:
         self._options = options
         self._screen = screen
         self._interrupt = interrupt
-        self._parts = prepare_parts(folder, options.port_base, options.seed)
+        self._parts = prepare_parts(folder, options.port_base, options.seed, options.secret)
         self._looked_at = 0.0
+
+    @property
+    def parts(self) -> Parts:
+        """What it starts, and where each answers."""
+        return self._parts
 
     @contextmanager
     def tell(self) -> Iterator[int]:

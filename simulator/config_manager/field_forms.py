@@ -83,5 +83,7 @@ def read_definition(
 
 def show_problems(form: FieldForm, problems: Mapping[str, str]) -> None:
     """Put each sentence beside its part."""
-    for part, sentence in problems.items():
-        form[part].errors = [sentence]
+    # Without a label the name is it, and what is wrong with it is said beside the name.
+    told_already = {"label"} if "name" in problems and not form.label.data else set()
+    for part in problems.keys() - told_already:
+        form[part].errors = [problems[part]]

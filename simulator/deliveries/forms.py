@@ -17,6 +17,12 @@ from simulator.faults.describe import Parameter, parameters
 from simulator.faults.models import AnyFault, Fault, NewFault
 
 _UNITS_S = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
+_FOR_PERSONS = {
+    "Input should be a valid integer, unable to parse string as an integer": "Type a whole number",
+    "Input should be a valid number, unable to parse string as a number": "Type a number",
+    "Input should be": "It must be",
+    "String should have": "It must have",
+}
 Posted = MultiDict[str, str] | None
 
 
@@ -66,8 +72,15 @@ def typed_fault(fault: type[Fault], form: Form) -> AnyFault | None:
         return NewFault.model_validate({"fault": fault.model_fields["fault"].default, **given}).root
     except ValidationError as error:
         for problem in error.errors(include_url=False):
-            form[str(problem["loc"][0])].errors = [problem["msg"]]
+            form[str(problem["loc"][0])].errors = [_in_words(problem["msg"])]
         return None
+
+
+def _in_words(sentence: str) -> str:
+    """The sentence about a parameter, for a person at a form."""
+    for theirs, ours in _FOR_PERSONS.items():
+        sentence = sentence.replace(theirs, ours)
+    return sentence
 
 
 def _field(parameter: Parameter) -> Any:

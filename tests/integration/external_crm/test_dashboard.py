@@ -92,7 +92,7 @@ def test_a_record_shows_its_values_its_parent_and_its_history(
 def test_a_value_is_shown_without_space_around_it(browser: Browser, engine: Engine) -> None:
     bring(engine, found(CUSTOMER), found(CASE, 8))
     page = browser.get("/cases/C1").document
-    held = [cell.text_content() for cell in page.xpath("//td[@class='value']")]
+    held = [cell.text_content() for cell in page.xpath("//dd[@class='value']")]
     assert held[:3] == ["C1", "A1", "Fax & phone"]
 
 
@@ -167,3 +167,18 @@ def test_no_page_loads_anything_from_elsewhere(
         for asset in re.findall(r'<link[^>]+href="([^"]+)"', response.text):
             with client.get(asset) as loaded:
                 assert loaded.status_code == 200
+
+
+def test_the_theme_is_chosen_and_kept_and_the_page_stays(browser: Browser, engine: Engine) -> None:
+    bring(engine, found(CUSTOMER))
+    form = browser.get("/customers/A1").form_to("/theme")
+    page = browser.post("/theme", [*form.form_values(), ("theme", "dark")])
+    assert page.path == "/customers/A1"
+    assert browser.get("/").document.get("data-bs-theme") == "dark"
+
+
+@pytest.mark.parametrize("elsewhere", ["//evil.example", "/\\evil.example", "/\t/evil.example"])
+def test_the_theme_leads_nowhere_else(browser: Browser, elsewhere: str) -> None:
+    page = browser.post("/theme", [("theme", "pink"), ("next", elsewhere)])
+    assert page.path == "/"
+    assert page.document.get("data-bs-theme") == "light"

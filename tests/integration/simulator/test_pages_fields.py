@@ -103,6 +103,12 @@ def test_what_is_wrong_stands_beside_its_part_and_nothing_is_saved(
     assert len(defined(services)) == 1
 
 
+def test_a_field_without_a_name_is_told_that_once(browser: Browser) -> None:
+    page = browser.submit(NEW)
+    assert page.problem("name").startswith("Name must be letters")
+    assert page.problem("label") == ""
+
+
 def test_a_type_that_is_none_is_refused(browser: Browser) -> None:
     token = str(browser.get(NEW).document.xpath("//input[@name='csrf_token']/@value")[0])
     page = browser.post(NEW, [("csrf_token", token), ("name", "a"), ("type", "Colour")])

@@ -158,11 +158,11 @@ def test_every_fault_can_be_added_as_its_form_stands(browser: Browser, call: Cal
 @pytest.mark.parametrize(
     ("field", "text", "sentence"),
     [
-        ("stale_s", "-1", "Input should be greater than 0."),
-        ("stale_s", "long", "Input should be a valid number, unable to parse string as a number."),
-        ("probability", "2", "Input should be less than or equal to 1."),
-        ("nth", "0", "Input should be greater than or equal to 1."),
-        ("record", "9" * 65, "String should have at most 64 characters."),
+        ("stale_s", "-1", "It must be greater than 0."),
+        ("stale_s", "long", "Type a number."),
+        ("probability", "2", "It must be less than or equal to 1."),
+        ("nth", "0", "It must be greater than or equal to 1."),
+        ("record", "9" * 65, "It must have at most 64 characters."),
     ],
 )
 def test_a_parameter_that_is_wrong_is_refused_beside_its_field(
