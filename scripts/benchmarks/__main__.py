@@ -9,10 +9,16 @@ import sys
 
 import click
 
-from scripts.benchmarks import api, fixture, ingest, pages, report
+from scripts.benchmarks import api, depth, fixture, ingest, pages, report
 from scripts.benchmarks.wrk import NoWrk
 
-BENCHMARKS = {"api": api.run, "fixture": fixture.run, "ingest": ingest.run, "pages": pages.run}
+BENCHMARKS = {
+    "api": api.run,
+    "depth": depth.run,
+    "fixture": fixture.run,
+    "ingest": ingest.run,
+    "pages": pages.run,
+}
 
 
 @click.command()
