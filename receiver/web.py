@@ -16,7 +16,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.utils.proxies import wrap_wsgi_with_proxy_headers
 
-from receiver import failpoints, lifeline, logs
+from receiver import descriptors, failpoints, lifeline, logs
 from receiver.app import create_app, open_engine
 from receiver.port import announce, reserve
 from receiver.settings import Settings
@@ -69,8 +69,10 @@ def _let_in(connections: int) -> int:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = connections + _OWN_FILES
     granted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < granted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (granted, hard))
+    if soft != resource.RLIM_INFINITY and soft < hard:
+        # All there are: a TLS connection counts only from the end of its handshake on.
+        highest = granted if hard == resource.RLIM_INFINITY else hard
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, highest), hard))
     return max(1, granted - _OWN_FILES)
 
 
@@ -79,6 +81,7 @@ def _load(settings: Settings) -> Callable[..., Any]:
     lifeline.tie_to_parent_process()
     logs.configure(settings.log_format)
     failpoints.arm(settings.failpoint)
+    descriptors.watch()
     app = create_app(settings, open_engine(settings, PATIENCE_S))
     if not settings.trusted_proxies:
         return app
