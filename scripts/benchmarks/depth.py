@@ -8,6 +8,7 @@ answering at once; and how much web process and worker grow over 1,000,000 trigg
 import logging
 import os
 import random
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -130,9 +131,9 @@ def _compare(result: Result, name: str, urls: list[str], many: int, batches: int
     costs = [depth.us[skipped:] for depth in (few, deep)]
     ratio = median(costs[1]) / median(costs[0])
     result.figures[f"cost_ratio_{name.lower()}"] = round(ratio, 2)
-    result.rows.append(
-        (f"cost on {name}, µs", *(rounds.with_spread(us, 0) for us in costs), f"{ratio:.2f}")
-    )
+    shown = (f"cost on {name}, µs", *(rounds.with_spread(us, 0) for us in costs), f"{ratio:.2f}")
+    print(*shown, sep=" | ", file=sys.stderr)
+    result.rows.append(shown)
     if ratio > MOST_COST_RATIO:
         result.missed.append(f"On {name} a trigger costs {ratio:.2f} times, not {MOST_COST_RATIO}.")
 
