@@ -117,6 +117,7 @@ def make_engine(url: str, patience_s: float = 5.0) -> Engine:
                 isolation_level="READ COMMITTED",
                 connect_args={
                     "connect_timeout": 2,
+                    "client_encoding": "utf-8",  # a database made as SQL_ASCII asks for none
                     "tcp_user_timeout": 5000,  # a server that vanished is noticed
                     "options": options,
                 },

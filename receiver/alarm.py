@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import ColumnElement, delete, func, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from external_crm.db import insert_missing
-from receiver import inbox
+from receiver import counts, inbox
 from receiver.gate import CIRCUIT, CREDENTIALS
 from receiver.inbox import TOMBSTONES
-from receiver.models import Alarm, Hold, InboxTrigger, State
+from receiver.models import Alarm, Hold, State
 
 log = structlog.get_logger()
 
@@ -53,11 +53,9 @@ def look(session: Session, now: datetime, bounds: Bounds) -> dict[str, str]:
     """What is wrong now: a sentence for each name."""
     holds = session.scalars(select(Hold).order_by(Hold.name))
     found = {hold.name: f"{_STOPPED[hold.name]} {hold.reason}" for hold in holds}
-    # The literal lets the index by state be used.
-    dead = InboxTrigger.state == literal_column(f"'{State.DEAD}'")
-    count = session.scalar(select(func.count()).select_from(InboxTrigger).where(dead)) or 0
-    if count > bounds.dead:
-        found[DEAD] = f"Triggers given up: {count}. `crm-receiver dead list` says why."
+    dead = counts.read(session).number(State.DEAD)
+    if dead > bounds.dead:
+        found[DEAD] = f"Triggers given up: {dead}. `crm-receiver dead list` says why."
     oldest = inbox.oldest_waiting(session)
     if oldest is not None and now - oldest > timedelta(seconds=bounds.oldest_s):
         found[OLDEST] = (

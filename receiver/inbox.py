@@ -22,6 +22,7 @@ from sqlalchemy import (
     Select,
     TextClause,
     and_,
+    bindparam,
     delete,
     func,
     insert,
@@ -34,7 +35,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from external_crm.counter import draw
-from external_crm.db import insert_missing
+from external_crm.db import UtcDateTime, insert_missing
 from external_crm.models import LIVE_TABLES, SyncState
 from external_crm.rows import (
     SETTLE,
@@ -58,6 +59,11 @@ KEPT_REJECTS = 1000
 MOST_OTHERS = 9  # further rows of its records that a claim takes, for each row longest due
 LISTED_FOR_ONE_ASKED_FOR = 10  # about what parsing a listed record costs against a call
 LONGEST_REJECT = 2000  # characters kept of a rejected line
+_CAUSES = (TRIGGER, VERIFICATION, SETTLE)
+# A literal, which lets the partial index of waiting rows be used.
+_IS_WAITING = InboxTrigger.state == literal_column(f"'{State.WAITING}'")
+# Of rows that are named by their ids: no index serves it, so that none is walked through for it.
+_STILL_WAITING = InboxTrigger.state.concat("") == State.WAITING
 _PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
 
 
@@ -134,20 +140,20 @@ def reject(session: Session, method: str, line: str, reason: str, now: datetime)
 
 def oldest_waiting(session: Session) -> datetime | None:
     """When the oldest trigger that waits was received, or None; a settle read waits on purpose."""
-    return session.scalar(_oldest().where(InboxTrigger.cause != SETTLE))
+    return _oldest(session, TRIGGER, VERIFICATION)
 
 
 def oldest_unfinished(session: Session) -> datetime | None:
     """When the oldest row that waits came, a settle read too, or None."""
-    return session.scalar(_oldest())
+    return _oldest(session, *_CAUSES)
 
 
-def _oldest() -> Select[datetime]:
-    # The literal lets the partial index of waiting rows be used.
-    waiting = InboxTrigger.state == literal_column(f"'{State.WAITING}'")
-    return (
-        select(InboxTrigger.received_at).where(waiting).order_by(InboxTrigger.received_at).limit(1)
-    )
+def _oldest(session: Session, *causes: str) -> datetime | None:
+    """Cause by cause, each at the beginning of its part of the index of waiting rows."""
+    row = InboxTrigger
+    query = select(row.received_at).where(_IS_WAITING).order_by(row.received_at).limit(1)
+    oldest = [session.scalar(query.where(row.cause == cause)) for cause in causes]
+    return min((at for at in oldest if at is not None), default=None)
 
 
 def is_due(session: Session, now: datetime) -> bool:
@@ -170,7 +176,11 @@ def claim(
         limit = 1
     if leave.calls is not None:
         limit = min(limit, leave.calls)
-    claimed = _lock(session, _due(now).order_by(*order).limit(limit))
+    if session.get_bind().dialect.name == "postgresql":
+        # With old statistics it would sort all that waits, and not read the index in its order.
+        session.execute(text("SET LOCAL enable_sort = off"))
+    query = _due(now).with_only_columns(*_CLAIMED).order_by(*order).limit(limit)
+    claimed = _as_claimed(session.execute(query.with_for_update(skip_locked=True)))
     if not claimed:
         return None
     known = _known(session, {parent for row in claimed for parent in row.hinted_parents})
@@ -195,8 +205,13 @@ def extend(session: Session, ids: Sequence[int], ticket: int, due_at: datetime) 
 def clock_stepped_back(session: Session, now: datetime, longest_s: float) -> int:
     """Bring forward what the old clock put farther away than any waiting time is; how many."""
     # Rule 7 counts from arrivals: with one in the future its record would be doubted until then.
-    early = update(InboxTrigger).where(InboxTrigger.received_at > now).values(received_at=now)
-    session.execute(early.execution_options(synchronize_session=False))
+    # A finished row is due no earlier than it came: its lease was. Either way there is an index.
+    finished = InboxTrigger.state.in_([state for state in State if state != State.WAITING])
+    waiting = [_IS_WAITING & (InboxTrigger.cause == cause) for cause in _CAUSES]
+    for future in (*waiting, finished & (InboxTrigger.due_at > now)):
+        early = update(InboxTrigger).where(future, InboxTrigger.received_at > now)
+        early = early.values(received_at=now).execution_options(synchronize_session=False)
+        session.execute(early)
     latest = now + timedelta(seconds=longest_s)
     late = and_(InboxTrigger.state == State.WAITING, InboxTrigger.due_at > latest)
     return _update(session, late, due_at=latest)
@@ -206,7 +221,7 @@ def finish(session: Session, ids: Sequence[int], outcome: Outcome, now: datetime
     """Mark rows done, by whoever found them so (rule 5); how many were not done before."""
     return _update(
         session,
-        and_(InboxTrigger.id.in_(ids), InboxTrigger.state == State.WAITING),
+        and_(InboxTrigger.id.in_(ids), _STILL_WAITING),
         state=State.DONE,
         verdict=outcome.value,
         finished_at=now,
@@ -406,31 +421,6 @@ def allow_held(session: Session, now: datetime) -> int:
     return _update(session, held, allowed=True, held=False, due_at=now)
 
 
-def counts(session: Session) -> dict[str, int]:
-    """Received, waiting, retrying, settle reads due later, done, dead, dropped and rejected, as
-    `crm-receiver status` says them.
-    """
-    triggers = InboxTrigger.cause == TRIGGER
-    settles = InboxTrigger.cause == SETTLE
-    waiting = InboxTrigger.state == State.WAITING
-    failed = (InboxTrigger.attempts + InboxTrigger.postponed) > 0
-
-    def number(*conditions: ColumnElement[bool]) -> int:
-        query = select(func.count()).select_from(InboxTrigger).where(*conditions)
-        return int(session.scalar(query) or 0)
-
-    return {
-        "received": number(triggers),
-        "waiting": number(waiting, ~failed, ~settles),
-        "retrying": number(waiting, failed),
-        "settling": number(waiting, ~failed, settles),
-        "done": number(triggers, InboxTrigger.state == State.DONE),
-        "dead": number(InboxTrigger.state == State.DEAD),
-        "dropped": number(InboxTrigger.state == State.DROPPED),
-        "rejected": int(session.scalar(select(func.count()).select_from(Reject)) or 0),
-    }
-
-
 def _due(now: datetime) -> Select[InboxTrigger]:
     return select(InboxTrigger).where(
         InboxTrigger.state == State.WAITING, InboxTrigger.due_at <= now
@@ -447,7 +437,7 @@ def _owned(ids: Sequence[int], ticket: int) -> ColumnElement[bool]:
     return and_(
         InboxTrigger.id.in_(ids),
         InboxTrigger.ticket == ticket,
-        InboxTrigger.state == State.WAITING,
+        _STILL_WAITING,
     )
 
 
@@ -459,17 +449,6 @@ def _update(session: Session, which: ColumnElement[bool], **values: object) -> i
 def count(result: Result[Any]) -> int:
     """How many rows a statement changed."""
     return int(cast("CursorResult[Any]", result).rowcount)
-
-
-def _lock(session: Session, rows: Select[InboxTrigger]) -> tuple[Claimed, ...]:
-    """The rows of a query that nobody else has locked, now locked. As values, not as objects that
-    the session would keep books of: they are many.
-    """
-    query = rows.with_only_columns(*_CLAIMED).with_for_update(skip_locked=True)
-    return tuple(
-        Claimed(row_id, cause, Key(Kind(kind), record_id), event == Event.DELETE.value, *others)
-        for row_id, cause, kind, record_id, event, *others in session.execute(query)
-    )
 
 
 _CLAIMED = (
@@ -488,6 +467,31 @@ _CLAIMED = (
 )
 
 
+# By the index of records, whatever the planner knows: both databases would else walk through all
+# that waits, PostgreSQL while its statistics are old.
+_OTHERS = {
+    "sqlite": """
+        SELECT {columns} FROM inbox_triggers AS other INDEXED BY ix_inbox_triggers_record
+        WHERE kind = :kind AND record_id IN (SELECT value FROM json_each(:records))
+          AND state = 'waiting' AND due_at <= :now
+          AND id NOT IN (SELECT value FROM json_each(:taken))
+        LIMIT :most
+    """,
+    "postgresql": """
+        SELECT {columns} FROM json_array_elements_text(CAST(:records AS json)) AS asked(id)
+        CROSS JOIN LATERAL (
+          SELECT * FROM inbox_triggers
+          WHERE kind = :kind AND record_id = asked.id AND state = 'waiting' AND due_at <= :now
+            AND id NOT IN (
+              SELECT CAST(value AS bigint) FROM json_array_elements_text(CAST(:taken AS json))
+            )
+          LIMIT :most FOR UPDATE SKIP LOCKED
+        ) AS other
+        LIMIT :most
+    """,
+}
+
+
 def _others_about(
     session: Session, claimed: Sequence[Claimed], now: datetime
 ) -> tuple[Claimed, ...]:
@@ -495,17 +499,24 @@ def _others_about(
     ids: dict[Kind, list[str]] = {}
     for key in dict.fromkeys(row.key for row in claimed):
         ids.setdefault(key.kind, []).append(key.id)
-    taken = [row.id for row in claimed]
+    columns = ", ".join(f"other.{column.key}" for column in _CLAIMED)
+    sql = _OTHERS[session.get_bind().dialect.name].format(columns=columns)
+    query = text(sql).bindparams(bindparam("now", now, UtcDateTime())).columns(*_CLAIMED)
+    taken = json.dumps([row.id for row in claimed])
     others: tuple[Claimed, ...] = ()
     for kind, of_kind in ids.items():
-        query = _due(now).where(
-            InboxTrigger.kind == kind.value,
-            InboxTrigger.record_id.in_(of_kind),
-            InboxTrigger.id.not_in(taken),
-        )
-        # In no order: with one, PostgreSQL may prefer to walk through all that waits in that order.
-        others += _lock(session, query.limit(MOST_OTHERS * len(claimed) - len(others)))
+        most = MOST_OTHERS * len(claimed) - len(others)
+        values = {"kind": kind.value, "records": json.dumps(of_kind), "taken": taken, "most": most}
+        others += _as_claimed(session.execute(query, values))
     return others
+
+
+def _as_claimed(rows: Iterable[Any]) -> tuple[Claimed, ...]:
+    """Values, not objects that the session would keep books of: they are many."""
+    return tuple(
+        Claimed(row_id, cause, Key(Kind(kind), record_id), event == Event.DELETE.value, *others)
+        for row_id, cause, kind, record_id, event, *others in rows
+    )
 
 
 def without_large(session: Session, families: Iterable[Family]) -> tuple[Family, ...]:

@@ -16,15 +16,15 @@ from prometheus_client.core import (
     Metric,
 )
 from prometheus_client.registry import Collector
-from sqlalchemy import ColumnElement, case, func, select
+from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from external_crm.db import DatabaseUnusable, read_session
-from external_crm.rows import FINISHING, SETTLE, TRIGGER
-from receiver import gate, health, inbox, totals
+from external_crm.rows import FINISHING
+from receiver import counts, gate, health, inbox, totals
 from receiver.heartbeat import ALIVE
-from receiver.models import Heartbeat, Hold, InboxTrigger, State
+from receiver.models import Heartbeat, Hold, State
 
 blueprint = Blueprint("metrics", __name__)
 
@@ -62,8 +62,8 @@ def _look(session: Session, now: datetime) -> Iterator[Metric]:
     def total(name: str) -> float:
         return sum(known.get(name, {}).values())
 
-    states, unfinished = _unfinished(session)
-    received = total(totals.APPLIED) + unfinished + total(totals.FORGOTTEN)
+    found = counts.read(session)
+    received = total(totals.APPLIED) + found.unfinished_triggers + total(totals.FORGOTTEN)
     yield _counter("received", "Triggers stored.", received)
     outcomes = {outcome.value: 0.0 for outcome in FINISHING} | known.get(totals.APPLIED, {})
     yield _counter("applied", "Triggers that took effect.", outcomes, "outcome")
@@ -75,7 +75,7 @@ def _look(session: Session, now: datetime) -> Iterator[Metric]:
     calls |= known.get(totals.API_CALLS, {})
     yield _counter("api_calls", "Calls of the CRM API.", calls, "outcome")
     yield _lag(known)
-    yield _gauge("triggers", "Rows of the inbox that are not done.", states, "state")
+    yield _gauge("triggers", "Rows of the inbox that are not done.", _states(found), "state")
     oldest = inbox.oldest_waiting(session)
     age_s = max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
     yield _gauge("oldest_waiting_seconds", "Age of the oldest waiting trigger; 0: none.", age_s)
@@ -86,26 +86,15 @@ def _look(session: Session, now: datetime) -> Iterator[Metric]:
     yield _gauge("workers_alive", "Workers that showed a sign of life.", session.scalar(alive) or 0)
 
 
-def _unfinished(session: Session) -> tuple[dict[str, float], float]:
-    """How many rows are in each state but done, and how many of all are received triggers."""
-    row = InboxTrigger
-    failed: ColumnElement[bool] = (row.attempts + row.postponed) > 0
-    state = case(
-        (row.state != State.WAITING, row.state),
-        (failed, "retrying"),
-        (row.cause == SETTLE, "settling"),
-        else_="waiting",
+def _states(found: counts.Counts) -> dict[str, float]:
+    numbers = (
+        found.waiting,
+        found.retrying,
+        found.settling,
+        found.number(State.DEAD),
+        found.number(State.DROPPED),
     )
-    query = (
-        select(state, row.cause, func.count())
-        .where(row.state.in_([State.WAITING, State.DEAD, State.DROPPED]))
-        .group_by(state, row.cause)
-    )
-    states, triggers = dict.fromkeys(_STATES, 0.0), 0.0
-    for name, cause, number in session.execute(query):
-        states[name] += number
-        triggers += number if cause == TRIGGER else 0
-    return states, triggers
+    return dict(zip(_STATES, map(float, numbers), strict=True))
 
 
 def _lag(known: dict[str, dict[str, float]]) -> Metric:

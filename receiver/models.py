@@ -34,9 +34,16 @@ class InboxTrigger(Base):
         Index("ix_inbox_triggers_record", "kind", "record_id", "state", "received_at"),
         Index(
             "ix_inbox_triggers_waiting",
+            "cause",
             "received_at",
             sqlite_where=text("state = 'waiting'"),
             postgresql_where=text("state = 'waiting'"),
+        ),
+        Index(
+            "ix_inbox_triggers_held",
+            "state",
+            sqlite_where=text("held IS 1"),
+            postgresql_where=text("held IS true"),
         ),
         {"sqlite_autoincrement": True},  # the audit trail names rows by id: none is used twice
     )
@@ -62,6 +69,21 @@ class InboxTrigger(Base):
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     last_error: Mapped[str | None] = mapped_column(Text)
     last_reply: Mapped[str | None] = mapped_column(Text)
+
+
+class InboxCount(Base):
+    """How many inbox rows of a sort a connection added, less those it took away.
+
+    Triggers of the database keep it; `receiver.counts` reads it.
+    """
+
+    __tablename__ = "receiver_inbox_counts"
+
+    state: Mapped[str] = mapped_column(String(16), primary_key=True)
+    cause: Mapped[str] = mapped_column(String(16), primary_key=True)
+    failed: Mapped[bool] = mapped_column(primary_key=True)  # attempts or postponed are not 0
+    slot: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(BigInteger)
 
 
 class Reject(Base):

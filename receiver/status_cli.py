@@ -7,15 +7,16 @@ import time
 from datetime import UTC, datetime
 
 import click
-from sqlalchemy import Engine
+from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from external_crm.db import DatabaseUnusable, first_line, read_session
-from receiver import gate, inbox, work
+from external_crm.rows import TRIGGER
+from receiver import counts, gate, inbox, work
 from receiver.app import open_engine
 from receiver.heartbeat import ALIVE
-from receiver.models import Heartbeat, Hold
+from receiver.models import Heartbeat, Hold, Reject, State
 from receiver.settings import Settings
 
 
@@ -41,7 +42,7 @@ def status(watch: bool, every_s: float) -> None:
     if watch:
         _watch(engine, settings, every_s)
     else:
-        click.echo(_status(engine, settings))
+        click.echo(shown(engine, settings))
     engine.dispose()
 
 
@@ -50,7 +51,7 @@ def _watch(engine: Engine, settings: Settings, every_s: float) -> None:
     try:
         while True:
             try:
-                screen = _status(engine, settings)
+                screen = shown(engine, settings)
             except (DatabaseUnusable, SQLAlchemyError) as error:
                 screen = f"The database cannot be used: {first_line(error.__cause__ or error)}."
             click.clear()
@@ -60,10 +61,10 @@ def _watch(engine: Engine, settings: Settings, every_s: float) -> None:
         return
 
 
-def _status(engine: Engine, settings: Settings) -> str:
+def shown(engine: Engine, settings: Settings) -> str:
     now = datetime.now(UTC)
     with read_session(engine) as session:
-        lines = [f"{name:<10} {number}" for name, number in inbox.counts(session).items()]
+        lines = [f"{name:<10} {number}" for name, number in _counts(session).items()]
         oldest = inbox.oldest_waiting(session)
         age = f"{max(0.0, (now - oldest).total_seconds()):.0f} s" if oldest else "nothing waits"
         is_open = inbox.is_on_hold(session, gate.CIRCUIT)
@@ -82,6 +83,23 @@ def _status(engine: Engine, settings: Settings) -> str:
             life = "alive" if now - row.beat_at <= ALIVE else "silent"
             lines.append(f"worker     {row.name} {life}")
     return "\n".join(lines)
+
+
+def _counts(session: Session) -> dict[str, int]:
+    """Rows of the inbox; `received` and `done` are of triggers alone, reads of our own not among
+    them.
+    """
+    found = counts.read(session)
+    return {
+        "received": found.number(cause=TRIGGER),
+        "waiting": found.waiting,
+        "retrying": found.retrying,
+        "settling": found.settling,
+        "done": found.number(State.DONE, TRIGGER),
+        "dead": found.number(State.DEAD),
+        "dropped": found.number(State.DROPPED),
+        "rejected": session.scalar(select(func.count()).select_from(Reject)) or 0,
+    }
 
 
 def _budget(session: Session, now: datetime, limits: gate.Limits) -> str:

@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from external_crm.db import first_line, read_session, session_factory
-from receiver import alarm, retention
+from receiver import alarm, counts, retention
 from receiver.alarm import Bounds, Message
 from receiver.clock import Clock
 from receiver.messenger import Messenger, NotTaken
@@ -51,6 +51,7 @@ class Upkeep:
             pass
         for prune in retention.EACH:
             self._forget(prune)
+        self._merge_counts()
 
     def _look_for_alarms(self) -> None:
         now = self._clock.now()
@@ -92,6 +93,13 @@ class Upkeep:
                 break
         if removed:
             log.info("forgotten", what=prune.__name__.removeprefix("prune_"), rows=removed)
+
+    def _merge_counts(self) -> None:
+        with read_session(self._engine) as session:
+            if not counts.has_many_slots(session):
+                return
+        with self._sessions.begin() as session:
+            counts.merge(session)
 
 
 def _log(message: Message) -> None:

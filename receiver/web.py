@@ -16,7 +16,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.utils.proxies import wrap_wsgi_with_proxy_headers
 
-from receiver import failpoints, lifeline, logs
+from receiver import descriptors, failpoints, lifeline, logs
 from receiver.app import create_app, open_engine
 from receiver.clock import SystemClock
 from receiver.ingest import PATH
@@ -73,8 +73,10 @@ def _let_in(connections: int) -> int:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = connections + _OWN_FILES
     granted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < granted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (granted, hard))
+    if soft != resource.RLIM_INFINITY and soft < hard:
+        # All there are: a TLS connection counts only from the end of its handshake on.
+        highest = granted if hard == resource.RLIM_INFINITY else hard
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, highest), hard))
     return max(1, granted - _OWN_FILES)
 
 
@@ -83,6 +85,7 @@ def _load(settings: Settings) -> Callable[..., Any]:
     lifeline.tie_to_parent_process()
     logs.configure(settings.log_format)
     failpoints.arm(settings.failpoint)
+    descriptors.watch()
     app: Callable[..., Any] = create_app(settings, open_engine(settings, PATIENCE_S))
     recording = going_on(settings, SystemClock())
     if recording is not None:

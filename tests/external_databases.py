@@ -80,6 +80,6 @@ def empty(engine: Engine) -> None:
                 "TRUNCATE customers, cases, followups, tasks, sync_state, audit_entries, "
                 "inbox_triggers, inbox_rejects, receiver_holds, receiver_api_use, "
                 "receiver_custom_fields, receiver_heartbeats, "
-                "receiver_alarms, receiver_totals RESTART IDENTITY"
+                "receiver_alarms, receiver_totals, receiver_inbox_counts RESTART IDENTITY"
             )
         )

@@ -2,7 +2,6 @@
 
 import os
 import re
-import select
 import signal
 import socket
 import subprocess
@@ -47,21 +46,28 @@ class Serving:
             start_new_session=True,
         )
         self._said = b""
+        self.bytes_said = 0
+        self._ended = False
+        self._heard = threading.Condition()
+        # All the time: with nobody to read what it says, it would wait for that.
+        self._hearing = threading.Thread(target=self._hear, daemon=True)
+        self._hearing.start()
 
     def says(self, *sentences: str) -> None:
         """Return once it said all of these, in any order; what it said before is forgotten."""
         missing = [sentence.encode() for sentence in sentences]
-        while not all(sentence in self._said for sentence in missing):
-            more = self._read()
-            assert more, f"It ended before it said {sentences}: {self._said!r}"
-            self._said += more
-        end = max(self._said.index(sentence) + len(sentence) for sentence in missing)
-        self._said = self._said[end:]
+        with self._heard:
+            while not all(sentence in self._said for sentence in missing):
+                assert not self._ended, f"It ended before it said {sentences}: {self._said!r}"
+                self._wait_for_more()
+            end = max(self._said.index(sentence) + len(sentence) for sentence in missing)
+            self._said = self._said[end:]
 
     def is_silent_for_good(self) -> None:
         """Return once no process is left that could say anything."""
-        while self._read():
-            pass
+        with self._heard:
+            while not self._ended:
+                self._wait_for_more()
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and body of one request."""
@@ -90,14 +96,25 @@ class Serving:
                 if self.process.poll() is None:
                     os.killpg(self.process.pid, signal.SIGKILL)
                     self.process.wait()
+        self._hearing.join(LONGEST_S)
         assert self.process.stdout is not None
         self.process.stdout.close()
 
-    def _read(self) -> bytes:
+    def _wait_for_more(self) -> None:
+        said = self.bytes_said
+        more = self._heard.wait_for(lambda: self._ended or self.bytes_said > said, LONGEST_S)
+        assert more, f"Nothing more was said: {self._said[-2000:]!r}"
+
+    def _hear(self) -> None:
         assert self.process.stdout is not None
-        readable, _, _ = select.select([self.process.stdout], [], [], LONGEST_S)
-        assert readable, f"Nothing more was said: {self._said!r}"
-        return os.read(self.process.stdout.fileno(), 65_536)
+        while more := os.read(self.process.stdout.fileno(), 65_536):
+            with self._heard:
+                self._said += more
+                self.bytes_said += len(more)
+                self._heard.notify_all()
+        with self._heard:
+            self._ended = True
+            self._heard.notify_all()
 
 
 def children(pid: int) -> list[int]:

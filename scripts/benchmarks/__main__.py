@@ -9,11 +9,12 @@ import sys
 
 import click
 
-from scripts.benchmarks import api, fixture, ingest, pages, report, sync
+from scripts.benchmarks import api, depth, fixture, ingest, pages, report, sync
 from scripts.benchmarks.wrk import NoWrk
 
 BENCHMARKS = {
     "api": api.run,
+    "depth": depth.run,
     "fixture": fixture.run,
     "ingest": ingest.run,
     "pages": pages.run,

@@ -92,22 +92,6 @@ def test_a_killed_web_process_is_started_again(serve: Serve, whose: str) -> None
             assert serving.process.poll() is None
 
 
-def test_a_worker_killed_again_and_again_applies_everything_in_the_end(
-    serve: Serve, sqlite: Engine
-) -> None:
-    numbers = [str(10_000_000 + n) for n in range(60)]
-    with every_customer() as api:
-        serving = started(serve(CRM_API_URL=api, BATCH_SIZE="5"))
-        for number in numbers:
-            assert serving.trigger(number) == 200
-            if number.endswith("9"):
-                os.kill(serving.child("work"), signal.SIGKILL)
-                serving.says("Worker reads")
-        while customers(sqlite) != numbers:
-            serving.says("applied")
-        serving.close()
-
-
 def test_sigterm_gives_leases_back(serve: Serve, sqlite: Engine) -> None:
     """A worker that waits for a slow CRM API is asked to end: its rows wait for no lease."""
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
@@ -122,18 +106,6 @@ def test_sigterm_gives_leases_back(serve: Serve, sqlite: Engine) -> None:
     with closing(sqlite3.connect(str(sqlite.url.database))) as connection:
         held = connection.execute("SELECT count(*) FROM inbox_triggers WHERE ticket IS NOT NULL")
         assert held.fetchone() == (0,)
-
-
-def test_silent_and_dripping_connections_keep_nobody_out(serve: Serve) -> None:
-    serving = started(serve(WEB_THREADS="1"))
-    with ExitStack() as open_ones:
-        slow = [
-            open_ones.enter_context(socket.create_connection(("127.0.0.1", serving.port)))
-            for _ in range(400)
-        ]
-        for connection in slow[::2]:
-            connection.sendall(b"G")
-        assert serving.trigger("1") == 200
 
 
 def test_posts_whose_body_never_comes_keep_nobody_out(serve: Serve) -> None:

@@ -1,0 +1,173 @@
+"""A worker's cost per trigger with few and with very many waiting, and memory over very many.
+
+In: quick or not. Out: what claim, fetch and apply of one trigger cost behind 1,000,000 waiting ones
+in terms of the cost behind 10,000 (gated), on SQLite and PostgreSQL, the source of the records
+answering at once; and how much web process and worker grow over 1,000,000 triggers (gated).
+"""
+
+import logging
+import os
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from statistics import median
+
+import structlog
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
+
+from external_crm.db import MIGRATIONS as EXTERNAL_CRM_MIGRATIONS
+from external_crm.db import DatabaseUnusable, make_engine, session_factory
+from external_crm.rows import Key, Kind
+from receiver import inbox
+from receiver.backoff import SCHEDULES
+from receiver.clock import SystemClock
+from receiver.db import MIGRATIONS
+from receiver.inbox import Arrival
+from receiver.records import CrmRecord
+from receiver.settle import WorkerOptions
+from receiver.trigger import Trigger
+from receiver.worker import Worker
+from scripts.benchmarks import memory, rounds, wrk
+from scripts.benchmarks.canned import TAGS
+from scripts.benchmarks.report import Result
+
+MOST_COST_RATIO = 1.5
+MOST_GROWTH = 0.10
+FEW, MANY, MANY_QUICK = 10_000, 1_000_000, 100_000
+BATCH = 100
+POSTGRESQL_URL = os.environ.get("BENCH_POSTGRESQL_URL", "postgresql+psycopg://postgres@127.0.0.1")
+
+
+class Instant:
+    """Every customer is there, and comes at once; each is a little different."""
+
+    def get(self, key: Key) -> CrmRecord:
+        fields = {tag: f"{tag.title()} of {key.id}" for tag in TAGS}
+        return CrmRecord(key, {**fields, "ACCOUNTNUM": key.id})
+
+    def children(self, kind: Kind, parent: Key) -> list[CrmRecord]:
+        return []
+
+
+class Depth:
+    """An inbox in which always as many triggers wait, and its worker."""
+
+    def __init__(self, engine: Engine, waiting: int) -> None:
+        EXTERNAL_CRM_MIGRATIONS.upgrade(engine)
+        MIGRATIONS.upgrade(engine)
+        self._sessions = session_factory(engine)
+        self._next = 10_000_000
+        options = WorkerOptions(SCHEDULES["standard"], batch_size=BATCH)
+        self._worker = Worker(engine, Instant(), SystemClock(), random.Random(7), options)
+        self.us: list[float] = []  # per trigger, batch by batch
+        for _ in range(waiting // 10_000):
+            self._store(10_000)
+
+    def work(self) -> None:
+        """One batch is timed; as many come in its place."""
+        began = time.perf_counter()
+        worked = self._worker.run_once()
+        self.us.append((time.perf_counter() - began) / worked * 1e6)
+        if worked != BATCH:
+            raise RuntimeError(f"{worked} triggers were claimed, not {BATCH}.")
+        self._store(worked)
+
+    def _store(self, number: int) -> None:
+        now = SystemClock().now()
+        ids = map(str, range(self._next, self._next + number))
+        self._next += number
+        arrivals = [Arrival(Trigger(Kind.CUSTOMER, None, n, n, None, None), now) for n in ids]
+        with self._sessions.begin() as session:
+            inbox.store_all(session.connection(), arrivals)
+
+
+def run(quick: bool) -> Result:
+    """Measure. Quick: 100,000 waiting, and no look at the memory."""
+    many = MANY_QUICK if quick else MANY
+    if not quick:
+        wrk.check()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    result = Result(
+        "depth",
+        f"A trigger's cost with {many:,} waiting",
+        ("what", f"{FEW:,} waiting", f"{many:,} waiting", "ratio"),
+        figures=dict.fromkeys(
+            ("cost_ratio_sqlite", "cost_ratio_postgresql", "web_growth", "worker_growth")
+        ),
+        notes=[
+            "Microseconds of one worker for one trigger, claimed, read from a source that answers "
+            f"at once, and applied, in batches of {BATCH} that take turns; medians of batches, "
+            f"with the least and the most. Gates: a ratio of {MOST_COST_RATIO} at most, "
+            f"{MOST_GROWTH:.0%} more memory at most than after the first tenth.",
+        ],
+    )
+    with tempfile.TemporaryDirectory(prefix="bench-depth-") as scratch, _postgresql() as urls:
+        files = [f"sqlite:///{Path(scratch) / name}.db" for name in ("few", "many")]
+        _compare(result, "SQLite", files, many, 20 if quick else 100)
+        if urls:
+            _compare(result, "PostgreSQL", urls, many, 20 if quick else 100)
+        else:
+            result.notes += ["", "PostgreSQL was not there (BENCH_POSTGRESQL_URL)."]
+        if not quick:
+            _look_at_memory(result, Path(scratch))
+    return result
+
+
+def _compare(result: Result, name: str, urls: list[str], many: int, batches: int) -> None:
+    with ExitStack() as stack:
+        engines = [make_engine(url) for url in urls]
+        for engine in engines:
+            stack.callback(engine.dispose)
+        few, deep = Depth(engines[0], FEW), Depth(engines[1], many)
+        for _ in range(batches):
+            few.work()
+            deep.work()
+    skipped = batches // 10  # statements are compiled, caches filled
+    costs = [depth.us[skipped:] for depth in (few, deep)]
+    ratio = median(costs[1]) / median(costs[0])
+    result.figures[f"cost_ratio_{name.lower()}"] = round(ratio, 2)
+    shown = (f"cost on {name}, µs", *(rounds.with_spread(us, 0) for us in costs), f"{ratio:.2f}")
+    print(*shown, sep=" | ", file=sys.stderr)
+    result.rows.append(shown)
+    if ratio > MOST_COST_RATIO:
+        result.missed.append(f"On {name} a trigger costs {ratio:.2f} times, not {MOST_COST_RATIO}.")
+
+
+def _look_at_memory(result: Result, scratch: Path) -> None:
+    """Ingest and work a million; RSS after the first tenth and at the end."""
+    sizes = memory.watch(f"sqlite:///{scratch / 'memory.db'}", MANY)
+    for who, megabytes in sizes.items():
+        growth = megabytes[-1] / megabytes[0] - 1
+        result.figures[f"{who}_growth"] = round(growth, 3)
+        steps = " ".join(f"{size:.0f}" for size in megabytes)
+        result.notes += ["", f"Memory of {who} every {MANY // 10:,} triggers, MB: {steps}."]
+        if growth > MOST_GROWTH:
+            result.missed.append(f"The {who} process grew by {growth:.0%}, not {MOST_GROWTH:.0%}.")
+
+
+@contextmanager
+def _postgresql() -> Iterator[list[str]]:
+    """The URLs of two empty databases, or none where there is no server."""
+    names = [f"crm_trigger_kit_depth_{os.getpid()}_{name}" for name in ("few", "many")]
+    try:
+        server = make_engine(f"{POSTGRESQL_URL}/postgres").execution_options(
+            isolation_level="AUTOCOMMIT"
+        )
+        with server.connect() as connection:
+            for name in names:
+                connection.execute(text(f"CREATE DATABASE {name}"))
+    except (DatabaseUnusable, DBAPIError):
+        yield []
+        return
+    try:
+        yield [f"{POSTGRESQL_URL}/{name}" for name in names]
+    finally:
+        with server.connect() as connection:
+            for name in names:
+                connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+        server.dispose()
