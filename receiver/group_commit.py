@@ -16,7 +16,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+WOKEN_AT_ONCE = 4
+
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class StoreUnavailable(Exception):
@@ -29,32 +32,38 @@ class _Waiting(Generic[T]):
     A bare lock for each, since one condition for all would wake all of them to let one through.
     """
 
-    __slots__ = ("done", "failure", "leads", "value", "wakes")
+    __slots__ = ("asleep", "done", "failure", "has_left", "is_woken", "leads", "value", "wakes")
 
     def __init__(self, value: T) -> None:
         self.value = value
         self.done = False
         self.leads = False
+        self.has_left = False  # told that it may not be stored, while its commit ran
+        self.is_woken = False
         self.failure: Exception | None = None
+        self.asleep: deque[_Waiting[T]] = deque()  # those of its group who are yet to be woken
         self.wakes = threading.Lock()
         self.wakes.acquire()
 
 
-class GroupCommit(Generic[T]):
+class GroupCommit(Generic[T, R]):
     """Leader and follower around `write`.
 
-    write: stores and commits all it is given, or raises StoreUnavailable.
+    write: stores and commits all it is given, or raises StoreUnavailable. afterwards: gets what
+    that returned, when nobody waits for it any more.
     """
 
     def __init__(
         self,
-        write: Callable[[list[T]], None],
+        write: Callable[[list[T]], R],
+        afterwards: Callable[[R], None] = lambda _: None,
         *,
         patience_s: float = 4.0,
         longest_queue: int = 1000,
         largest_group: int = 200,
     ) -> None:
         self._write = write
+        self._afterwards = afterwards
         self._patience_s = patience_s
         self._longest_queue = longest_queue
         self._largest_group = largest_group
@@ -82,6 +91,7 @@ class GroupCommit(Generic[T]):
             self._queue.append(waiting)
         if not waiting.leads and not waiting.wakes.acquire(timeout=self._patience_s):
             self._give_up(waiting)
+        self._wake(waiting.asleep, 1)
         if waiting.leads:
             self._lead()
         if waiting.failure is not None:
@@ -92,20 +102,40 @@ class GroupCommit(Generic[T]):
     def _give_up(self, waiting: _Waiting[T]) -> None:
         """Raise StoreUnavailable, unless at this very moment its turn came."""
         with self._lock:
-            if waiting.done or waiting.leads:
+            if waiting.is_woken or waiting.leads:
                 return
-            if waiting in self._queue:  # else a leader holds it and may yet commit it
+            if waiting.done:
+                waiting.asleep.remove(waiting)
+                return
+            if waiting in self._queue:
                 self._queue.remove(waiting)
+            waiting.has_left = True  # a leader may hold it and yet commit it
         raise StoreUnavailable("The store does not answer in time.")
+
+    def _wake(self, asleep: deque[_Waiting[T]], at_most: int) -> None:
+        """Wake some of a group that is done; each of them wakes another one.
+
+        All at once would keep the interpreter's lock from the next leader for as long as they
+        take, one after the other, to answer.
+        """
+        if not asleep:
+            return
+        with self._lock:
+            chosen = [asleep.popleft() for _ in range(min(at_most, len(asleep)))]
+            for waiting in chosen:
+                waiting.is_woken = True
+        for waiting in chosen:
+            waiting.wakes.release()
 
     def _lead(self) -> None:
         """Commit for all that wait, the leader first among them; then hand over."""
         with self._lock:
             size = min(len(self._queue), self._largest_group)
             group = [self._queue.popleft() for _ in range(size)]
-        failure: Exception | None = None
+        failure: Exception | None = StoreUnavailable("The commit was broken off.")
         try:
-            self._write([waiting.value for waiting in group])
+            written = self._write([waiting.value for waiting in group])
+            failure = None
         except Exception as error:
             failure = error
         finally:
@@ -114,9 +144,11 @@ class GroupCommit(Generic[T]):
                 self._led_since = None if next_leader is None else time.monotonic()
                 if next_leader is not None:
                     next_leader.leads = True
+                asleep = deque(one for one in group[1:] if not one.has_left)
                 for waiting in group:
-                    waiting.failure, waiting.done = failure, True
+                    waiting.failure, waiting.done, waiting.asleep = failure, True, asleep
             if next_leader is not None:
                 next_leader.wakes.release()  # first: its commit runs while these answer
-            for waiting in group:
-                waiting.wakes.release()
+            self._wake(asleep, WOKEN_AT_ONCE)
+        if failure is None:
+            self._afterwards(written)

@@ -26,6 +26,8 @@ from receiver.trigger import BadTrigger, parse
 
 log = structlog.get_logger()
 
+Stored = list[tuple[int, str]]  # id of each row, and the record it is about
+
 PATH = "/8x8"
 LONGEST_QUERY = 8 * 1024
 LARGEST_BODY = 64 * 1024  # of a POST; nothing reads it, the ids stand in the URL
@@ -77,7 +79,7 @@ class Ingest:
         self._sessions = session_factory(engine)
         self._clock = clock
         self._secrets = tuple(secret.encode() for secret in secrets)
-        self._group = GroupCommit(self._write, patience_s=patience_s)
+        self._group = GroupCommit(self._write, self._tell, patience_s=patience_s)
         self._wrong_secrets = 0
         self._told_at: datetime | None = None
 
@@ -112,7 +114,7 @@ class Ingest:
         given = secret.encode(errors="replace")
         return sum(hmac.compare_digest(given, own) for own in self._secrets) > 0  # asks all
 
-    def _write(self, arrivals: list[Arrival]) -> None:
+    def _write(self, arrivals: list[Arrival]) -> Stored:
         """T4, for all that wait. Raises StoreUnavailable."""
         failpoints.reach("T4-before")
         try:
@@ -123,6 +125,9 @@ class Ingest:
             log.error("store unavailable", reason=reason, triggers=len(arrivals))
             raise StoreUnavailable(reason) from error
         failpoints.reach("T4-after")
+        return stored
+
+    def _tell(self, stored: Stored) -> None:
         log.info("stored", rows=[row for row, _ in stored], records=[of for _, of in stored])
 
     def _count_wrong_secret(self, client: str | None, now: datetime) -> None:

@@ -38,7 +38,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 
 def behind_a_held_commit(
-    group: GroupCommit[int], store: Store, pool: ThreadPoolExecutor, followers: int
+    group: GroupCommit[int, None], store: Store, pool: ThreadPoolExecutor, followers: int
 ) -> list["Future[None]"]:
     """One value whose commit is held up, and so many that came meanwhile."""
     futures = [pool.submit(group.store, 0)]
@@ -122,3 +122,27 @@ def test_a_full_queue_turns_the_next_away(store: Store, pool: ThreadPoolExecutor
     for future in futures:
         future.result(60)
     assert store.groups == [[0], [1, 2]]
+
+
+def test_everybody_of_a_crowd_is_told(pool: ThreadPoolExecutor) -> None:
+    """Who is woken wakes another one: nobody may be forgotten, even where some gave up."""
+    groups: list[list[int]] = []
+    group = GroupCommit(groups.append, patience_s=60)
+    for future in [pool.submit(group.store, number) for number in range(4000)]:
+        future.result(60)
+    assert sorted(number for one in groups for number in one) == list(range(4000))
+    impatient = GroupCommit(groups.append, patience_s=0.0001)
+    told = [pool.submit(impatient.store, number).exception for number in range(4000)]
+    assert {type(exception(60)) for exception in told} <= {type(None), StoreUnavailable}
+
+
+def test_what_was_written_is_told_after_all_were_woken(store: Store) -> None:
+    told: list[None] = []
+    group = GroupCommit(store.write, told.append)
+    store.may_go.release(2)
+    group.store(1)
+    assert told == [None]
+    store.failure = StoreUnavailable("The disk is full.")
+    with pytest.raises(StoreUnavailable):
+        group.store(2)
+    assert told == [None]
