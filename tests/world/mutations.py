@@ -200,10 +200,10 @@ MUTATIONS = {
         not_found_is_believed_at_once, Mix(stale_read=0.6, creating=0.5), 0
     ),
     "coalescing_across_claims": Mutation(coalescing_across_claims, CROWDED, 5),
-    "answered_before_the_commit": Mutation(answered_before_the_commit, Mix(web_killed=0.3), 15),
+    "answered_before_the_commit": Mutation(answered_before_the_commit, Mix(web_killed=0.3), 7),
     "lease_is_ignored": Mutation(
         lease_is_ignored,
         replace(CROWDED, bad_reply=0.3, worker_stalled=0.5, max_attempts=2),
-        3,
+        2,
     ),
 }
