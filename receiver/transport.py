@@ -9,6 +9,7 @@ On the standard library's http.client: the reads of a worker cost a third of wha
 library that knows redirects, cookies and proxies, none of which a read of the CRM API may meet.
 """
 
+import base64
 import io
 import select
 import socket
@@ -18,13 +19,17 @@ import time
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException, HTTPResponse
+from http.client import HTTPConnection, HTTPException, HTTPResponse, InvalidURL
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import certifi
 
+# Firewalls in front of services turn away who does not say who it is or what it takes.
+_HEADERS = {"User-Agent": "crm-receiver", "Accept": "*/*"}
+_PORTS = {"http": 80, "https": 443}
+_MAY_STAND_IN_A_TARGET = "!#$%&'()*+,/:;=?@[]~"  # RFC 3986, and what is quoted already
 _PIECE = 64 * 1024
 _KEPT_BEGINNING = 4096
 _PACKED = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
@@ -97,24 +102,28 @@ class HttpTransport:
         """The complete answer within the deadline. Raises NoAnswer."""
         deadline = time.monotonic() + self.timeout_s
         try:
-            target = urlsplit(url)
-            origin = _Origin(
-                target.scheme, target.hostname or "", target.port or _PORTS[target.scheme]
-            )
-            path = f"{target.path or '/'}?{target.query}" if target.query else target.path or "/"
-            reply = self._exchange(origin, path, headers, body, deadline)
+            origin, path, own = _target(url)
+            reply = self._exchange(origin, path, own | headers, body, deadline)
         except TimeoutError:
             sentence = f"{self._peer} gave no complete answer within {self.timeout_s:g} s."
             raise NoAnswer(sentence) from None
-        except (HTTPException, OSError, ValueError, zlib.error) as error:
-            raise NoAnswer(f"{self._peer} gave no complete answer: {_reason(error)}.") from error
+        except (OSError, zlib.error) as error:
+            raise self._broken(error) from error
+        except (ValueError, InvalidURL):  # both quote what they refuse: a key, a password
+            sentence = "its URL or a header holds what may not stand there"
+            raise NoAnswer(f"{self._peer} cannot be called: {sentence}.") from None
+        except HTTPException as error:
+            raise self._broken(error) from error
         if len(reply.body) > self.max_bytes and reply.status == 200:
             sentence = f"{self._peer}'s answer is larger than {self.max_bytes:,} bytes."
             raise TooLarge(sentence, reply.body[:_KEPT_BEGINNING])
         return reply
 
+    def _broken(self, error: Exception) -> NoAnswer:
+        return NoAnswer(f"{self._peer} gave no complete answer: {_reason(error)}.")
+
     def _exchange(
-        self, origin: _Origin, path: str, headers: Mapping[str, str], body: bytes, deadline: float
+        self, origin: _Origin, path: str, headers: dict[str, str], body: bytes, deadline: float
     ) -> Reply:
         connection: _Connection | None = getattr(self._local, "connection", None)
         if connection is not None and (connection.origin != origin or connection.is_stale()):
@@ -128,7 +137,7 @@ class HttpTransport:
         try:
             connection.until(deadline)
             try:
-                connection.request("POST", path, body, dict(headers))
+                connection.request("POST", path, body, headers)
                 response = connection.getresponse()
             except ConnectionError:  # http.client's RemoteDisconnected is one
                 # The other side closed it while we sent: no sign of trouble, and a read or an
@@ -136,7 +145,7 @@ class HttpTransport:
                 if not is_kept:
                     raise
                 connection.close()
-                connection.request("POST", path, body, dict(headers))
+                connection.request("POST", path, body, headers)
                 response = connection.getresponse()
             content = self._read(response)
         except BaseException:
@@ -164,7 +173,21 @@ class HttpTransport:
         return _read_packed(response, zlib.decompressobj(_PACKED[packing]), self.max_bytes)
 
 
-_PORTS = {"http": 80, "https": 443}
+def _target(url: str) -> tuple[_Origin, str, dict[str, str]]:
+    """Where to, with which path, and the headers of our own. Raises ValueError.
+
+    A name and password in the URL are sent as what they are meant for, HTTP's Basic.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in _PORTS or not parts.hostname:
+        raise ValueError("neither http:// nor https:// with a host")
+    origin = _Origin(parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme])
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    headers = dict(_HEADERS)
+    if parts.username is not None:
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+    return origin, quote(path, safe=_MAY_STAND_IN_A_TARGET), headers
 
 
 def _read_plain(response: HTTPResponse, max_bytes: int) -> bytes:
@@ -203,6 +226,7 @@ class _Connection(HTTPConnection):
 
     def __init__(self, origin: _Origin, tls: ssl.SSLContext) -> None:
         super().__init__(origin.host, origin.port)
+        self.default_port = _PORTS[origin.scheme]  # which the Host header does not name
         self.origin = origin
         self._tls = tls
         self._deadline = 0.0
@@ -220,9 +244,7 @@ class _Connection(HTTPConnection):
 
     def connect(self) -> None:
         """Open the connection. Raises OSError, TimeoutError among them."""
-        handle = socket.create_connection(
-            (self.origin.host, self.origin.port), _left(self._deadline)
-        )
+        handle = self._reach()
         try:
             handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self.origin.scheme == "https":
@@ -232,6 +254,22 @@ class _Connection(HTTPConnection):
             handle.close()
             raise
         self.sock = _Timed(handle, self._deadline)
+
+    def _reach(self) -> socket.socket:
+        """The first address of the host that answers; one that is silent costs its share only."""
+        addresses = socket.getaddrinfo(*self.origin[1:], type=socket.SOCK_STREAM)
+        for untried in range(len(addresses), 0, -1):
+            family, kind, protocol, _name, address = addresses[-untried]
+            handle = socket.socket(family, kind, protocol)
+            try:
+                handle.settimeout(_left(self._deadline) / untried)
+                handle.connect(address)
+                return handle
+            except OSError:
+                handle.close()
+                if untried == 1:
+                    raise
+        raise OSError("its name leads to no address")
 
 
 class _Timed:

@@ -1,7 +1,10 @@
 """One call of the CRM API over real sockets: complete within its deadline, or a sentence."""
 
+import socket
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
+from traceback import format_exception
 
 import pytest
 
@@ -83,6 +86,65 @@ def test_an_answer_without_end_is_not_taken_in(
     tls_receiver.will(answer(200, "x" * 200_000))
     with pytest.raises(NoAnswer, match=r"larger than 100,000 bytes\.$"):
         transport.post(tls_receiver.url(), {}, b"")
+
+
+def test_a_request_says_who_asks_and_quotes_its_path(
+    transport: HttpTransport, tls_receiver: TlsReceiver
+) -> None:
+    tls_receiver.will(answer(200))
+    url = tls_receiver.url("/a b/%20ü?q=c d").replace("//", "//hook:p%40ss@", 1)
+    transport.post(url, {"x-api-key": "k"}, b"")
+    (request,) = tls_receiver.requests
+    assert request.target == "/a%20b/%20%C3%BC?q=c%20d"
+    said = {name: request.headers.get(name) for name in ("host", "user-agent", "accept")}
+    assert said == {
+        "host": f"127.0.0.1:{tls_receiver.port}",
+        "user-agent": "crm-receiver",
+        "accept": "*/*",
+    }
+    assert request.headers["authorization"] == f"Basic {b64encode(b'hook:p@ss').decode()}"
+
+
+@pytest.mark.parametrize(
+    ("url", "key"),
+    [
+        ("ftp://127.0.0.1/s3cret", "k"),
+        ("https:///s3cret", "k"),
+        ("https://127.0.0.1:s3cret/", "k"),
+        (f"https://{'s3cret' * 20}.example/", "k"),
+        ("https://127.0.0.1:1/", "s3cret\r\nx: y"),
+        ("https://127.0.0.1:1/", "s3cret\u20ac"),
+    ],
+    ids=["scheme", "no host", "port", "long label", "line break", "not Latin"],
+)
+def test_what_cannot_be_sent_is_a_sentence_without_secrets(
+    transport: HttpTransport, tls_receiver: TlsReceiver, url: str, key: str
+) -> None:
+    if key != "k":
+        url = tls_receiver.url()
+    with pytest.raises(NoAnswer) as caught:
+        transport.post(url, {"x-api-key": key}, b"")
+    assert str(caught.value) == (
+        "The CRM API cannot be called: its URL or a header holds what may not stand there."
+    )
+    assert "s3cret" not in "".join(format_exception(caught.value))
+
+
+def test_a_silent_address_of_a_host_leaves_time_for_the_next(
+    transport: HttpTransport, tls_receiver: TlsReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = socket.create_server(("127.0.0.1", 0), backlog=0)
+    queued = [socket.socket() for _ in range(4)]  # so that nobody else is let in
+    for one in queued:
+        one.setblocking(False)
+        one.connect_ex(silent.getsockname())
+    entry = socket.getaddrinfo("127.0.0.1", tls_receiver.port, type=socket.SOCK_STREAM)[0]
+    both = [(*entry[:4], silent.getsockname()), entry]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: both)
+    tls_receiver.will(answer(200, "here"))
+    assert transport.post(tls_receiver.url(), {}, b"").body == b"here"
+    for one in (*queued, silent):
+        one.close()
 
 
 def test_a_redirect_is_not_followed(transport: HttpTransport, tls_receiver: TlsReceiver) -> None:
