@@ -29,6 +29,7 @@ from sqlalchemy import (
     create_engine,
     event,
     make_url,
+    text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
@@ -220,8 +221,9 @@ def run_migrations(metadata: MetaData) -> None:
     Tables of other trees in the same database are none of its business.
     """
     tables = set(metadata.tables)
+    connection = context.config.attributes["connection"]
     context.configure(
-        connection=context.config.attributes["connection"],
+        connection=connection,
         target_metadata=metadata,
         version_table=context.config.attributes["version_table"],
         include_name=lambda name, kind, _parents: kind != "table" or name in tables,
@@ -229,6 +231,9 @@ def run_migrations(metadata: MetaData) -> None:
         transactional_ddl=True,  # SQLite can, once BEGIN is ours: a killed one leaves nothing
     )
     with context.begin_transaction():
+        if connection.dialect.name == "postgresql":
+            # An index over a long history may take longer than any statement of a request.
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
         context.run_migrations()
 
 

@@ -3,7 +3,8 @@
 In: `CRM_RECEIVER_FAILPOINT=T6-before`, or `T6-after:3` for the third time the point is
 reached; several with commas. Out: nothing, or the end of this process by SIGKILL: no handler
 runs, nothing is flushed, nobody is answered, as if the machine had lost its power. `before` stands
-inside the transaction, just before its commit; `after` just behind it.
+just before the commit, at T4 just before the one statement that commits itself; `after` just
+behind it.
 
     T4   a trigger is stored                      killed before: no 200, 8x8 calls again
     T5   rows are claimed under a ticket          killed after: due again when the lease runs out

@@ -9,7 +9,7 @@ Claims and applies stay in the thread that calls: on SQLite they would only wait
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from types import TracebackType
@@ -84,7 +84,7 @@ class ReadingThreads:
     def __call__(self, read: Callable[[A], B], what: Iterable[A]) -> list[B]:
         """The results, in the order of what was asked for.
 
-        Raises Stopping once it is wished, after the calls that are under way.
+        Raises what a call raises, and Stopping once it is wished; after the calls under way.
         """
         todo: SimpleQueue[tuple[int, A]] = SimpleQueue()
         for numbered in enumerate(what):
@@ -93,16 +93,20 @@ class ReadingThreads:
 
         # Each thread takes one after the other: to hand each over costs as much as to parse it.
         def take_turns() -> None:
-            while not self._is_stopped():
+            while (taken := _next(todo)) is not None:
+                if self._is_stopped():
+                    raise Stopping("The worker was stopped before it had read the record.")
+                number, one = taken
                 try:
-                    number, one = todo.get_nowait()
-                except Empty:
-                    return
-                results[number] = read(one)
-            raise Stopping("The worker was stopped before it had read the record.")
+                    results[number] = read(one)
+                except BaseException:
+                    while _next(todo) is not None:
+                        pass  # the batch is given back: what is read from here on is read in vain
+                    raise
 
         threads = min(self._threads, todo.qsize())
         turns = [self._pool.submit(take_turns) for _ in range(threads)]
+        wait(turns)  # all of them, so that none reads on when the batch is another worker's
         for turn in turns:
             turn.result()
         return [results[number] for number in range(len(results))]
@@ -110,6 +114,13 @@ class ReadingThreads:
     def close(self) -> None:
         """End the threads; no call may be under way."""
         self._pool.shutdown()
+
+
+def _next(todo: SimpleQueue[A]) -> A | None:
+    try:
+        return todo.get_nowait()
+    except Empty:
+        return None
 
 
 @contextmanager

@@ -103,7 +103,7 @@ class HttpTransport:
         deadline = time.monotonic() + self.timeout_s
         try:
             origin, path, own = _target(url)
-            reply = self._exchange(origin, path, own | headers, body, deadline)
+            reply = self._exchange(origin, path, {**own, **headers}, body, deadline)
         except TimeoutError:
             sentence = f"{self._peer} gave no complete answer within {self.timeout_s:g} s."
             raise NoAnswer(sentence) from None

@@ -146,6 +146,8 @@ def _go_on(
         pipeline.finish()
     except SQLAlchemyError as error:
         log.error("store unavailable", reason=first_line(error))
+    except Exception as error:  # its rows were given back, and nobody is left to tell but the log
+        log.error("failed", error=type(error).__name__, exc_info=error)
 
 
 def limits(settings: Settings) -> Limits:

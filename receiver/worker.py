@@ -243,7 +243,9 @@ class Worker:
         try:
             record = calls.ask(fetch.key, partial(self._source.get, fetch.key))
         except CrmApiError as error:
-            return Answer(sent_at, error=error)
+            # Kept until the batch is applied; its traceback would keep the whole reply as well.
+            error.__cause__ = error.__context__ = None
+            return Answer(sent_at, error=error.with_traceback(None))
         return Answer(sent_at) if record is None else self._answer(sent_at, record)
 
     def _list_one(self, calls: Calls, family: Family) -> dict[Key, Answer]:

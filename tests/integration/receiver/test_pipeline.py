@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from threading import Event
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -12,6 +13,7 @@ from receiver.records import CrmRecord
 from tests.receiver_world import World
 
 PATIENCE_S = 30
+MANY = 100_000  # takes longer to read than a thread is let run alone
 A1, A2 = (Key(Kind.CUSTOMER, number) for number in ("A1", "A2"))
 
 
@@ -100,8 +102,37 @@ def test_threads_bring_results_in_the_order_of_what_was_asked() -> None:
     threads.close()
 
 
-def test_a_mistake_in_one_read_is_not_hidden() -> None:
-    threads = ReadingThreads(4, lambda: False)
+def test_a_mistake_in_one_read_is_not_hidden_and_ends_the_others() -> None:
+    threads = ReadingThreads(2, lambda: False)
+    read: list[int] = []
+    failed = Event()
+
+    def read_one(number: int) -> None:
+        if number == 0:
+            failed.set()
+            raise ZeroDivisionError
+        failed.wait()
+        read.append(number)
+
     with pytest.raises(ZeroDivisionError):
-        threads(lambda n: 1 // n, range(3))
+        threads(read_one, range(MANY))
+    assert len(read) < MANY - 1
+    before = list(read)
+    assert threads(lambda n: n, range(3)) == [0, 1, 2]
+    assert read == before  # nobody read on behind the back of who gave the batch back
+    threads.close()
+
+
+def test_what_was_read_to_the_end_is_kept_though_it_is_time_to_stop() -> None:
+    is_stopped = Event()
+    threads = ReadingThreads(1, is_stopped.is_set)
+
+    def read_one(number: int) -> int:
+        if number == 2:
+            is_stopped.set()
+        return number
+
+    assert threads(read_one, range(3)) == [0, 1, 2]
+    with pytest.raises(Stopping):
+        threads(read_one, range(3))
     threads.close()
