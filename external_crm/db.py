@@ -9,12 +9,14 @@ in a migration: each runs in a transaction, so the database is at one revision o
 """
 
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from alembic import command, context
 from alembic.config import Config
@@ -47,6 +49,11 @@ from sqlalchemy.exc import (
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.types import TypeDecorator, TypeEngine
+
+T = TypeVar("T")
+
+_ASKED_AGAIN_AFTER_S = 0.00025
+_PATIENCE_S = "patience_s"  # in a SQLite connection's info
 
 
 class Base(DeclarativeBase):
@@ -101,7 +108,7 @@ def make_engine(url: str, patience_s: float = 5.0) -> Engine:
         backend = make_url(url).get_backend_name()
         if backend == "sqlite":
             engine = create_engine(url, hide_parameters=True, connect_args={"timeout": patience_s})
-            event.listen(engine, "connect", _configure_sqlite)
+            event.listen(engine, "connect", partial(_configure_sqlite, patience_s))
             event.listen(engine, "begin", _begin_sqlite)
             _give_up_lost_files(engine)
             return engine
@@ -152,10 +159,33 @@ def read_session(engine: Engine) -> Session:
     return session
 
 
-def statement_by_itself(engine: Engine) -> Connection:
-    """A connection on which each statement is a transaction of its own, and so one round trip to
-    PostgreSQL instead of three.
+def execute_by_itself(engine: Engine, execute: Callable[[Connection], T]) -> T:
+    """What `execute` makes of a connection on which each statement is a transaction of its own, and
+    so one round trip to PostgreSQL instead of three.
+
+    On SQLite it may be called again, until the engine's patience is over: a writer that waits for
+    the lock asks for it in ever longer intervals, in which a busy neighbour always comes first.
     """
+    with _committing_each(engine) as connection:
+        if engine.dialect.name != "sqlite":
+            return execute(connection)
+        driver: Any = connection.connection.driver_connection
+        patience_s = connection.info[_PATIENCE_S]
+        deadline = time.monotonic() + patience_s
+        driver.execute("PRAGMA busy_timeout = 0")
+        try:
+            while True:
+                try:
+                    return execute(connection)
+                except OperationalError as error:
+                    if not _is_locked(error) or time.monotonic() >= deadline:
+                        raise
+                time.sleep(_ASKED_AGAIN_AFTER_S)
+        finally:
+            driver.execute(f"PRAGMA busy_timeout = {patience_s * 1000:.0f}")
+
+
+def _committing_each(engine: Engine) -> Connection:
     connection = engine.connect()
     if engine.dialect.name != "postgresql":
         return connection.execution_options(no_begin=True)
@@ -165,6 +195,10 @@ def statement_by_itself(engine: Engine) -> Connection:
         connection.invalidate()
         connection.close()
         raise OperationalError("SET autocommit", None, error) from error
+
+
+def _is_locked(error: OperationalError) -> bool:
+    return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 class Migrations:
@@ -302,7 +336,8 @@ def _foreign_keys_off(connection: Connection) -> Iterator[None]:
         raw.execute("PRAGMA foreign_keys=ON")
 
 
-def _configure_sqlite(connection: Any, _record: Any) -> None:
+def _configure_sqlite(patience_s: float, connection: Any, record: ConnectionPoolEntry) -> None:
+    record.info[_PATIENCE_S] = patience_s
     connection.isolation_level = None  # SQLAlchemy's begin event below decides
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")

@@ -49,13 +49,14 @@ class _Waiting(Generic[T]):
 class GroupCommit(Generic[T, R]):
     """Leader and follower around `write`.
 
-    write: stores and commits all it is given, or raises StoreUnavailable. afterwards: gets what
-    that returned, when nobody waits for it any more.
+    write: stores and commits what the function it is given returns, or raises StoreUnavailable;
+    whoever came meanwhile is in it when it is called once more. afterwards: gets what `write`
+    returned, when nobody waits for it any more.
     """
 
     def __init__(
         self,
-        write: Callable[[list[T]], R],
+        write: Callable[[Callable[[], list[T]]], R],
         afterwards: Callable[[R], None] = lambda _: None,
         *,
         patience_s: float = 4.0,
@@ -129,12 +130,18 @@ class GroupCommit(Generic[T, R]):
 
     def _lead(self) -> None:
         """Commit for all that wait, the leader first among them; then hand over."""
-        with self._lock:
-            size = min(len(self._queue), self._largest_group)
-            group = [self._queue.popleft() for _ in range(size)]
+        group: list[_Waiting[T]] = []
+
+        def gather() -> list[T]:
+            with self._lock:
+                while self._queue and len(group) < self._largest_group:
+                    group.append(self._queue.popleft())
+            return [waiting.value for waiting in group]
+
+        gather()  # itself, though `write` should fail before it asks
         failure: Exception | None = StoreUnavailable("The commit was broken off.")
         try:
-            written = self._write([waiting.value for waiting in group])
+            written = self._write(gather)
             failure = None
         except Exception as error:
             failure = error

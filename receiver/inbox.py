@@ -161,6 +161,11 @@ def _oldest(session: Session, *causes: str) -> datetime | None:
     return min((at for at in oldest if at is not None), default=None)
 
 
+def newest(session: Session) -> int:
+    """The highest id of a row that came so far, 0 for none."""
+    return session.scalar(select(func.max(InboxTrigger.id))) or 0
+
+
 def is_due(session: Session, now: datetime) -> bool:
     """Whether there is anything to claim; cheap, for an idle worker."""
     return session.scalar(_due(now).with_only_columns(InboxTrigger.id).limit(1)) is not None

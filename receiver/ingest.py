@@ -7,17 +7,17 @@ commit: no 200, so 8x8 calls again; after it: the trigger is kept, and a second 
 """
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from urllib.parse import quote
 
 import structlog
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from external_crm.db import first_line, session_factory, statement_by_itself
+from external_crm.db import execute_by_itself, first_line, session_factory
 from receiver import failpoints, inbox
 from receiver.clock import Clock
 from receiver.group_commit import GroupCommit, StoreUnavailable
@@ -114,12 +114,17 @@ class Ingest:
         given = secret.encode(errors="replace")
         return sum(hmac.compare_digest(given, own) for own in self._secrets) > 0  # asks all
 
-    def _write(self, arrivals: list[Arrival]) -> Stored:
-        """T4, for all that wait. Raises StoreUnavailable."""
+    def _write(self, waiting: Callable[[], list[Arrival]]) -> Stored:
+        """T4, for all that wait once the store can be written. Raises StoreUnavailable."""
+        arrivals: list[Arrival] = []
+
+        def store(connection: Connection) -> Stored:
+            arrivals[:] = waiting()
+            return inbox.store_all(connection, arrivals)
+
         failpoints.reach("T4-before")
         try:
-            with statement_by_itself(self._engine) as connection:
-                stored = inbox.store_all(connection, arrivals)
+            stored = execute_by_itself(self._engine, store)
         except SQLAlchemyError as error:
             reason = first_line(error)
             log.error("store unavailable", reason=reason, triggers=len(arrivals))

@@ -5,12 +5,14 @@ has its own ticket, drawn before its first request, as if two workers took turns
 batches are under a lease that runs out.
 
 Claims and applies stay in the thread that calls: on SQLite they would only wait for each other.
+While a batch is applied nobody begins to read another record: to parse it would take turns with the
+apply, for whose transaction others wait.
 """
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Self, TypeVar
@@ -19,6 +21,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from receiver.answers import Fetched
+from receiver.courtesy import Courtesy
 from receiver.worker import Worker
 
 log = structlog.get_logger()
@@ -34,8 +37,16 @@ class Stopping(Exception):
 class Pipeline:
     """Runs a worker, step by step; for one thread."""
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(
+        self,
+        worker: Worker,
+        pausing: Callable[[], AbstractContextManager[None]] = nullcontext,
+        courtesy: Courtesy | None = None,
+    ) -> None:
+        """pausing: while its context is entered, the worker's threads begin no read."""
         self._worker = worker
+        self._pausing = pausing
+        self._courtesy = courtesy
         self._reader = ThreadPoolExecutor(1, "batch")
         self._read: Fetched | None = None
 
@@ -55,12 +66,16 @@ class Pipeline:
 
         Raises what the worker raises, Stopping among it; neither batch is lost by that.
         """
-        claim = self._worker.claim_due()
+        at_most = self._courtesy.before_a_step() if self._courtesy else None
+        claim = self._worker.claim_due(at_most)
         reading = self._reader.submit(self._worker.read, claim) if claim else None
         before, self._read = self._read, None
         try:
             if before is not None:
-                self._worker.bring(before)
+                if self._courtesy and claim:
+                    self._courtesy.between_transactions()
+                with self._pausing():
+                    self._worker.bring(before)
         finally:
             if reading is not None:
                 self._read = reading.result()
@@ -80,6 +95,7 @@ class ReadingThreads:
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, "fetch")
         self._is_stopped = is_stopped
+        self._free = threading.Lock()
 
     def __call__(self, read: Callable[[A], B], what: Iterable[A]) -> list[B]:
         """The results, in the order of what was asked for.
@@ -96,6 +112,8 @@ class ReadingThreads:
             while (taken := _next(todo)) is not None:
                 if self._is_stopped():
                     raise Stopping("The worker was stopped before it had read the record.")
+                with self._free:
+                    pass
                 number, one = taken
                 try:
                     results[number] = read(one)
@@ -110,6 +128,12 @@ class ReadingThreads:
         for turn in turns:
             turn.result()
         return [results[number] for number in range(len(results))]
+
+    @contextmanager
+    def pausing(self) -> Iterator[None]:
+        """Meanwhile no call begins; those under way go on."""
+        with self._free:
+            yield
 
     def close(self) -> None:
         """End the threads; no call may be under way."""

@@ -106,6 +106,11 @@ class Settings(BaseSettings):
     wsgi_front: bool = Field(
         True, description="Answer triggers in front of Flask: the same answers, quicker."
     )
+    one_core: bool = Field(
+        True,
+        description="Keep the threads of each process on one core, which is much quicker: only one "
+        "of them runs at a time. false: where other processes are bound to the same cores.",
+    )
     web_processes: int = Field(
         1, ge=1, le=64, description="Web processes of `serve`; more than one on PostgreSQL only."
     )

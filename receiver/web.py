@@ -20,6 +20,7 @@ from receiver import descriptors, failpoints, lifeline, logs
 from receiver.app import create_app, open_engine
 from receiver.clock import SystemClock
 from receiver.ingest import PATH
+from receiver.one_core import OneCore
 from receiver.port import announce, reserve
 from receiver.recording import going_on
 from receiver.recording_front import RecordingFront
@@ -87,6 +88,8 @@ def _load(settings: Settings) -> Callable[..., Any]:
     failpoints.arm(settings.failpoint)
     descriptors.watch()
     app: Callable[..., Any] = create_app(settings, open_engine(settings, PATIENCE_S))
+    if settings.one_core:
+        app = OneCore(app)
     recording = going_on(settings, SystemClock())
     if recording is not None:
         app = RecordingFront(app, recording, PATH)

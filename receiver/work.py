@@ -6,7 +6,7 @@ In: settings. Out: triggers brought to rows. Killed here: leases run out, steps 
 import random
 import signal
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from functools import partial
 from queue import Empty, SimpleQueue
 
@@ -25,8 +25,10 @@ from receiver.alarm import Bounds
 from receiver.app import open_engine
 from receiver.backoff import SCHEDULES, delay_s
 from receiver.clock import SystemClock
+from receiver.courtesy import Courtesy
 from receiver.crm_api import CrmApi
 from receiver.gate import Limits
+from receiver.one_core import worker_on_one_core
 from receiver.pipeline import Pipeline, ReadingThreads, Stopping, extending
 from receiver.recording import going_on
 from receiver.recording_transport import RecordingTransport
@@ -81,12 +83,13 @@ def run(
     transport = HttpTransport(
         settings.crm_api_timeout_s, settings.crm_api_ca, settings.crm_api_max_mb * 1_000_000
     )
+    cores = worker_on_one_core() if settings.one_core else nullcontext()
     life = heartbeat.beating(
         session_factory(engine), SystemClock(), heartbeat.own_name(slot), restarts
     )
     tending = upkeep.going_on(make_upkeep(settings, engine))
     fetching = ReadingThreads(settings.fetch_threads, stop.is_set)
-    with life, tending, closing(fetching):
+    with cores, life, tending, closing(fetching):
         schedule = SCHEDULES[settings.schedule]
         rng = random.Random()  # noqa: S311 - jitter, not a secret
         options = WorkerOptions(
@@ -102,7 +105,8 @@ def run(
         source, sink = make_source(settings, transport), make_sink(settings, engine)
         worker = Worker(engine, source, SystemClock(), rng, options, fetching, keeping, sink)
         click.echo(f"Worker reads records from {settings.crm_api_url}.")
-        with Pipeline(worker) as pipeline:
+        courtesy = Courtesy(engine, settings.batch_size)
+        with Pipeline(worker, fetching.pausing, courtesy) as pipeline:
             _go_on(
                 pipeline,
                 stop,

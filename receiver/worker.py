@@ -95,9 +95,9 @@ class Worker:
         self.bring(self.read(claim))
         return len(claim.rows)
 
-    def claim_due(self) -> Claim | None:
+    def claim_due(self, at_most: int | None = None) -> Claim | None:
         """Claim what is due now."""
-        return self.claim(self._clock.now())
+        return self.claim(self._clock.now(), at_most)
 
     def read(self, claim: Claim) -> Fetched:
         """Fetch, and meanwhile keep the lease; where that fails, the rows are given back."""
@@ -116,8 +116,8 @@ class Worker:
             self._give_back(fetched.claim, error)
             raise
 
-    def claim(self, now: datetime) -> Claim | None:
-        """Rows that are due, leased under a new ticket (T5), or None.
+    def claim(self, now: datetime, at_most: int | None = None) -> Claim | None:
+        """Rows that are due, a batch or fewer, leased under a new ticket (T5), or None.
 
         While the API is down or refuses our credentials nothing is claimed, but for one row as
         a probe each time the waiting time is over; and never more than the budget allows.
@@ -132,7 +132,8 @@ class Worker:
             if leave is None:
                 return None
             lease_s = options.schedule.lease_s
-            claim = inbox.claim(session, now, options.batch_size, lease_s, leave)
+            limit = min(options.batch_size, at_most or options.batch_size)
+            claim = inbox.claim(session, now, limit, lease_s, leave)
             if claim is not None:
                 gate.take(session, claim, options.limits)
                 listed = families(claim.rows, options.list_from)

@@ -3,7 +3,8 @@
 In: a name, a port and, for `naive`, a database and the canned CRM API. Out: a listening port,
 until a signal. `python -m scripts.benchmarks.canned noop 8900`
 
-noop     a Flask view that does nothing: what a framework leaves one to win
+noop     a Flask view that does nothing: what a framework leaves one to win; on one core behind
+         its argument
 crm-api  a CRM API that answers every GET of a customer with the same bytes but for the number
 naive    what a user would write: read the record and write it, inside the request; `tuned` behind
          its arguments makes it quicker
@@ -23,6 +24,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from external_crm.db import make_engine
 from receiver import lifeline, web
+from receiver.one_core import OneCore
 from receiver.settings import Settings
 
 _ADDRESS = ("STR1", "STR2", "CITY", "STATE", "ZIP", "COUNTRY")
@@ -34,15 +36,15 @@ TAGS = (
 _ASKED = re.compile(r"<ACCOUNTNUM>(\w+)</ACCOUNTNUM>")
 
 
-def noop() -> Callable[..., Any]:
-    """A Flask view that does nothing."""
+def noop(one_core: str = "") -> Callable[..., Any]:
+    """A Flask view that does nothing; with an argument on one core, as the receiver is."""
     app = Flask(__name__)
 
     @app.get("/8x8/<secret>")
     def do_nothing(secret: str) -> str:
         return "Stored.\n"
 
-    return app
+    return OneCore(app) if one_core else app
 
 
 def crm_api() -> Callable[..., Any]:

@@ -1,12 +1,15 @@
 """Triggers stored before the 200, against a Flask no-op and against the naive script.
 
 In: quick or not. Out: how many a second each accepts over 64 connections that stay open, in terms
-of the no-op on the same server with the same settings (gated), and of the naive script (gated).
-Every request names another record; after each round the rows are counted against the 200s.
+of the no-op on the same server with the same settings (gated), and of the naive script (gated);
+and what a worker at work on the same SQLite file does to the answers' times (gated). Every request
+names another record; after each round the rows are counted against the 200s.
 """
 
+import itertools
 import tempfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,12 +21,13 @@ from external_crm.db import MIGRATIONS as EXTERNAL_CRM_MIGRATIONS
 from external_crm.db import make_engine, read_session
 from receiver.db import MIGRATIONS
 from scripts.benchmarks import rounds, wrk
-from scripts.benchmarks.processes import SECRET, canned, postgresql, receiver_web
+from scripts.benchmarks.processes import SECRET, canned, postgresql, process, receiver_web
 from scripts.benchmarks.report import Result
 
 LEAST_OF_NOOP = 1.2
 LEAST_OF_NAIVE = 20
 MOST_P99_OF_P50 = 5
+MOST_P99_BESIDE_A_WORKER = 3
 
 
 @dataclass
@@ -33,6 +37,7 @@ class Candidate:
     name: str
     url: str
     stored: Callable[[], int] | None = None  # how many rows its inbox has
+    database_url: str = ""
     rounds: list[wrk.Round] = field(default_factory=list)
 
     def per_second(self) -> list[float]:
@@ -54,31 +59,41 @@ def run(quick: bool) -> Result:
             "synchronous_commit=on). After each round the rows of the inbox were counted: none "
             "that was answered with 200 is missing.",
             "",
+            "The receiver keeps the threads that share Python's lock on one core "
+            "(CRM_RECEIVER_ONE_CORE), which the no-op can be given too; the row says what it makes "
+            "of it. Beside a worker: one at work on the same file, its records from a canned API; "
+            "in terms of rounds without it.",
+            "",
             f"Gates: at least {LEAST_OF_NOOP} of the no-op on either database, at least "
-            f"{LEAST_OF_NAIVE} times the naive script, p99 below {MOST_P99_OF_P50} times p50.",
+            f"{LEAST_OF_NAIVE} times the naive script, p99 below {MOST_P99_OF_P50} times p50, and "
+            f"beside a worker below {MOST_P99_BESIDE_A_WORKER} times its own.",
         ],
     )
     with tempfile.TemporaryDirectory(prefix="bench-ingest-") as scratch, ExitStack() as stack:
-        noop, naive, *receivers = _start_all(stack, Path(scratch))
-        _measure([noop, *receivers, naive], seconds)
-        for candidate in (noop, *receivers, naive):
+        api = stack.enter_context(canned("crm-api"))
+        noop, bound, naive, *receivers = _start_all(stack, Path(scratch), api)
+        everyone = (noop, bound, *receivers, naive)
+        _measure(everyone, seconds)
+        for candidate in everyone:
             _tell(result, candidate, noop)
+        result.figures |= {"accepted_vs_noop_sqlite": None, "accepted_vs_noop_postgresql": None}
         for receiver in receivers:
             _gate(result, receiver, noop, naive)
+        _tell_beside_a_worker(result, receivers[0], api, seconds)
     if len(receivers) == 1:
-        result.figures["accepted_vs_noop_postgresql"] = None
         result.notes += ["", "PostgreSQL was not there (BENCH_POSTGRESQL_URL)."]
     return result
 
 
-def _start_all(stack: ExitStack, scratch: Path) -> list[Candidate]:
-    """No-op, naive script, and a receiver for each database."""
-    api = stack.enter_context(canned("crm-api"))
+def _start_all(stack: ExitStack, scratch: Path, api: str) -> list[Candidate]:
+    """No-op, no-op on one core, naive script, and a receiver for each database."""
     noop = stack.enter_context(canned("noop"))
+    bound = stack.enter_context(canned("noop", "one core"))
     own = f"sqlite:///{scratch / 'naive.db'}"
     naive = stack.enter_context(canned("naive", own, api))
     found = [
         Candidate("Flask no-op", f"{noop}/8x8/{SECRET}"),
+        Candidate("Flask no-op on one core", f"{bound}/8x8/{SECRET}"),
         Candidate("naive script, SQLite", f"{naive}/8x8/{SECRET}"),
     ]
     databases = {"SQLite": f"sqlite:///{scratch / 'inbox.db'}"}
@@ -92,32 +107,85 @@ def _start_all(stack: ExitStack, scratch: Path) -> list[Candidate]:
         MIGRATIONS.upgrade(engine)
         receiver = stack.enter_context(receiver_web(database_url))
         stored = _counter(engine)
-        found.append(Candidate(f"receiver, {name}", f"{receiver}/8x8/{SECRET}", stored))
+        url = f"{receiver}/8x8/{SECRET}"
+        found.append(Candidate(f"receiver, {name}", url, stored, database_url))
     return found
 
 
-def _counter(engine: Engine) -> Callable[[], int]:
-    def stored() -> int:
+def _counter(
+    engine: Engine, query: str = "SELECT count(*) FROM inbox_triggers"
+) -> Callable[[], int]:
+    def count() -> int:
         with read_session(engine) as session:
-            return session.scalar(text("SELECT count(*) FROM inbox_triggers")) or 0
+            return session.scalar(text(query)) or 0
 
-    return stored
+    return count
 
 
-def _measure(candidates: list[Candidate], seconds: int) -> None:
+def _measure(candidates: Sequence[Candidate], seconds: int) -> None:
     """Rounds in turn, after a short one of each that is not kept."""
     for number in range(rounds.ROUNDS + 1):
         for candidate in candidates:
-            before = candidate.stored() if candidate.stored else 0
-            one = wrk.load(candidate.url, seconds if number else 1, number * 100_000_000)
-            if one.refused or one.broken:
-                raise RuntimeError(f"{candidate.name}: not all was answered with 200: {one}.")
-            if candidate.stored:
-                rows = candidate.stored() - before
-                if not one.answered <= rows <= one.answered + wrk.CONNECTIONS:
-                    raise RuntimeError(f"{candidate.name}: {rows} rows, but {one}.")
+            one = _load(candidate, seconds if number else 1, number * 100_000_000)
             if number:
                 candidate.rounds.append(one)
+
+
+def _load(candidate: Candidate, seconds: int, first_id: int) -> wrk.Round:
+    """One round; raises where not all was answered with 200, or not all of that was stored."""
+    before = candidate.stored() if candidate.stored else 0
+    one = wrk.load(candidate.url, seconds, first_id)
+    if one.refused or one.broken:
+        raise RuntimeError(f"{candidate.name}: not all was answered with 200: {one}.")
+    if candidate.stored:
+        rows = candidate.stored() - before
+        if not one.answered <= rows <= one.answered + wrk.CONNECTIONS:
+            raise RuntimeError(f"{candidate.name}: {rows} rows, but {one}.")
+    return one
+
+
+def _tell_beside_a_worker(result: Result, receiver: Candidate, api: str, seconds: int) -> None:
+    """Rounds without and with a worker in turn, which has the rows of all rounds so far to do."""
+    alone = Candidate("alone, later", receiver.url, receiver.stored)
+    beside = Candidate(f"{receiver.name}, beside a worker", receiver.url, receiver.stored)
+    settings = {"DATABASE_URL": receiver.database_url, "CRM_API_URL": api}
+    environment = {f"CRM_RECEIVER_{name}": value for name, value in settings.items()}
+    environment |= {f"CRM_RECEIVER_{name}": "bench" for name in ("TENANT", "USERNAME", "PASSWORD")}
+    ids = itertools.count((rounds.ROUNDS + 1) * 100_000_000, 100_000_000)
+
+    def round_of(candidate: Candidate) -> None:
+        """After a second that is not kept: a worker has to see that there is a burst."""
+        _load(candidate, 1, next(ids))
+        candidate.rounds.append(_load(candidate, seconds, next(ids)))
+
+    for _ in range(rounds.ROUNDS):
+        round_of(alone)
+        with process(["-m", "receiver", "work"], environment):
+            _wait_for_work(receiver.database_url)
+            round_of(beside)
+    _tell(result, beside, alone)
+    tails = [one.p99_ms for one in alone.rounds], [one.p99_ms for one in beside.rounds]
+    longer = median(rounds.ratio(tails[1], tails[0]))
+    result.figures["p99_beside_a_worker"] = round(longer, 2)
+    if longer >= MOST_P99_BESIDE_A_WORKER:
+        result.missed.append(
+            f"Beside a worker p99 is {longer:.1f} times its own, "
+            f"not below {MOST_P99_BESIDE_A_WORKER}."
+        )
+
+
+def _wait_for_work(database_url: str) -> None:
+    """Until one more trigger is applied."""
+    engine = make_engine(database_url)
+    applied = _counter(engine, "SELECT sum(value) FROM receiver_totals WHERE name = 'applied'")
+    before, pause = applied(), threading.Event()
+    for _ in range(600):
+        if applied() > before:
+            break
+        pause.wait(0.05)
+    else:
+        raise RuntimeError("The worker beside the receiver applies nothing.")
+    engine.dispose()
 
 
 def _tell(result: Result, candidate: Candidate, noop: Candidate) -> None:

@@ -155,9 +155,9 @@ def answered_before_the_commit(patch: Patch) -> None:
     """The 200 goes out first: whatever becomes of the commit, nobody hears of it."""
     real = Ingest._write
 
-    def write(self: Ingest, arrivals: list[Arrival]) -> list[tuple[int, str]]:
+    def write(self: Ingest, waiting: Callable[[], list[Arrival]]) -> list[tuple[int, str]]:
         with suppress(Killed, StoreUnavailable):
-            return real(self, arrivals)
+            return real(self, waiting)
         return []
 
     patch.setattr(Ingest, "_write", write)

@@ -1,5 +1,6 @@
 """The store is full, restarted or away: 503, no lie, and by itself 200 again."""
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event, text
 
-from external_crm.db import make_engine, read_session
+from external_crm.db import database_file, make_engine, read_session
 from receiver.app import create_app
 from receiver.settings import Settings
 from tests import external_databases
@@ -54,6 +55,26 @@ def test_a_full_disk_is_503_until_there_is_room(settings: Settings, sqlite: Engi
     room[0] = 1_000_000
     assert call(2001) == 200
     assert stored(sqlite) == {*range(full_from), 2001}
+
+
+def test_a_neighbour_who_writes_is_asked_for_the_lock_until_it_is_free(
+    settings: Settings, sqlite: Engine
+) -> None:
+    call = caller(settings, sqlite)
+    neighbour = sqlite3.connect(str(database_file(sqlite)), isolation_level=None)
+    neighbour.execute("BEGIN IMMEDIATE")
+    refused: list[object] = []
+
+    def go_on(context: object) -> None:
+        refused.append(context)
+        if len(refused) == 3:
+            neighbour.execute("COMMIT")
+
+    event.listen(sqlite, "handle_error", go_on)
+    assert call(1) == 200
+    assert len(refused) == 3
+    assert stored(sqlite) == {1}
+    neighbour.close()
 
 
 @pytest.fixture

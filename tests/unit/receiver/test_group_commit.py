@@ -1,7 +1,7 @@
 """Who waits together is committed together, and nobody waits for ever."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
@@ -15,10 +15,16 @@ class Store:
     def __init__(self) -> None:
         self.groups: list[list[int]] = []
         self.failure: Exception | None = None
+        self.asked_again = 0  # how often it asks once more who waits, as for a store that is locked
         self.may_go = threading.Semaphore(0)
         self.busy = threading.Semaphore(0)
 
-    def write(self, values: list[int]) -> None:
+    def write(self, waiting: Callable[[], list[int]]) -> None:
+        values = waiting()
+        for _ in range(self.asked_again):
+            self.busy.release()
+            assert self.may_go.acquire(timeout=60)
+            values = waiting()
         self.busy.release()
         assert self.may_go.acquire(timeout=60)
         if self.failure is not None:
@@ -60,6 +66,18 @@ def test_all_that_came_during_a_commit_share_the_next(
     for future in futures:
         future.result(60)
     assert store.groups == [[0], [1, 2, 3, 4, 5, 6, 7, 8, 9]]
+
+
+def test_whoever_comes_before_the_store_is_free_is_committed_with_the_rest(
+    store: Store, pool: ThreadPoolExecutor
+) -> None:
+    store.asked_again = 1
+    group = GroupCommit(store.write, patience_s=60)
+    futures = behind_a_held_commit(group, store, pool, 9)
+    store.may_go.release(2)
+    for future in futures:
+        future.result(60)
+    assert store.groups == [[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]]
 
 
 def test_a_group_has_a_largest_size(store: Store, pool: ThreadPoolExecutor) -> None:
@@ -127,11 +145,11 @@ def test_a_full_queue_turns_the_next_away(store: Store, pool: ThreadPoolExecutor
 def test_everybody_of_a_crowd_is_told(pool: ThreadPoolExecutor) -> None:
     """Who is woken wakes another one: nobody may be forgotten, even where some gave up."""
     groups: list[list[int]] = []
-    group = GroupCommit(groups.append, patience_s=60)
+    group = GroupCommit(lambda waiting: groups.append(waiting()), patience_s=60)
     for future in [pool.submit(group.store, number) for number in range(4000)]:
         future.result(60)
     assert sorted(number for one in groups for number in one) == list(range(4000))
-    impatient = GroupCommit(groups.append, patience_s=0.0001)
+    impatient = GroupCommit(lambda waiting: groups.append(waiting()), patience_s=0.0001)
     told = [pool.submit(impatient.store, number).exception for number in range(4000)]
     assert {type(exception(60)) for exception in told} <= {type(None), StoreUnavailable}
 
