@@ -19,6 +19,7 @@ import time
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from http.client import HTTPConnection, HTTPException, HTTPResponse, InvalidURL
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -173,7 +174,8 @@ class HttpTransport:
         return _read_packed(response, zlib.decompressobj(_PACKED[packing]), self.max_bytes)
 
 
-def _target(url: str) -> tuple[_Origin, str, dict[str, str]]:
+@lru_cache(maxsize=16)  # a worker calls the same one again and again
+def _target(url: str) -> tuple[_Origin, str, Mapping[str, str]]:
     """Where to, with which path, and the headers of our own. Raises ValueError.
 
     A name and password in the URL are sent as what they are meant for, HTTP's Basic.

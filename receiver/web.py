@@ -5,6 +5,7 @@ are called again by 8x8.
 """
 
 import functools
+import gc
 import resource
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -90,6 +91,8 @@ def _load(settings: Settings) -> Callable[..., Any]:
     app: Callable[..., Any] = create_app(settings, open_engine(settings, PATIENCE_S))
     if settings.one_core:
         app = OneCore(app)
+    gc.collect()
+    gc.freeze()  # what is there now stays: nobody has to look through it for garbage
     recording = going_on(settings, SystemClock())
     if recording is not None:
         app = RecordingFront(app, recording, PATH)

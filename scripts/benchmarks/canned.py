@@ -5,7 +5,8 @@ until a signal. `python -m scripts.benchmarks.canned noop 8900`
 
 noop     a Flask view that does nothing: what a framework leaves one to win; on one core behind
          its argument
-crm-api  a CRM API that answers every GET of a customer with the same bytes but for the number
+crm-api  a CRM API that answers every GET of a customer with the same bytes but for the number, as
+         cheaply as it can: on one core
 naive    what a user would write: read the record and write it, inside the request; `tuned` behind
          its arguments makes it quicker
 """
@@ -62,7 +63,7 @@ def crm_api() -> Callable[..., Any]:
         start_response("200 OK", [("Content-Type", "text/xml; charset=ISO-8859-1")])
         return [content]
 
-    return app
+    return OneCore(app)
 
 
 def naive(database_url: str, api_url: str, tuned: str = "") -> Callable[..., Any]:
