@@ -1,5 +1,6 @@
 """One call of the CRM API over real sockets: complete within its deadline, or a sentence."""
 
+import gzip
 import socket
 from base64 import b64encode
 from collections.abc import Iterator
@@ -145,6 +146,60 @@ def test_a_silent_address_of_a_host_leaves_time_for_the_next(
     assert transport.post(tls_receiver.url(), {}, b"").body == b"here"
     for one in (*queued, silent):
         one.close()
+
+
+PACKED = gzip.compress(b"packed")
+
+
+@pytest.mark.parametrize(
+    ("data", "body"),
+    [
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", b"ok"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokjunk", b"ok"),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nokjunk", b"ok"),
+        (b"HTTP/1.1 200 OK\r\n\r\nto the end", b"to the end"),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", b"ok"),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", b""),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"2;x=y\r\nok\r\n1\r\n!\r\n0\r\nContent-Encoding: br\r\n\r\n",
+            b"ok!",
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s"
+            % (len(PACKED), PACKED),
+            b"packed",
+        ),
+    ],
+    ids=["interim", "surplus", "close", "to the end", "1.0", "none", "chunks", "gzip"],
+)
+def test_answers_are_framed_as_http_has_it(
+    transport: HttpTransport, tls_receiver: TlsReceiver, data: bytes, body: bytes
+) -> None:
+    tls_receiver.will(raw(data), answer(200, "next"))
+    assert transport.post(tls_receiver.url(), {}, b"").body == body
+    assert transport.post(tls_receiver.url(), {}, b"").body == b"next"
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\n\r\nx", "it is packed as 'br', which nobody"),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\nplain", "incorrect header check"),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + PACKED[:-9], "has no end"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000, "its headers have no end"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", "in the midst of it"),
+        (b"nonsense", "it is no HTTP"),
+        (b"", "without a word"),
+    ],
+    ids=["br", "no gzip", "half a gzip", "headers", "half", "nonsense", "nothing"],
+)
+def test_what_is_wrong_with_an_answer_is_said(
+    transport: HttpTransport, tls_receiver: TlsReceiver, data: bytes, reason: str
+) -> None:
+    tls_receiver.will(raw(data))
+    with pytest.raises(NoAnswer, match=rf"^The CRM API gave no complete answer: .*{reason}.*\.$"):
+        transport.post(tls_receiver.url(), {}, b"")
 
 
 def test_a_redirect_is_not_followed(transport: HttpTransport, tls_receiver: TlsReceiver) -> None:
