@@ -145,7 +145,8 @@ def _look_at_memory(result: Result, scratch: Path) -> None:
         growth = megabytes[-1] / megabytes[0] - 1
         result.figures[f"{who}_growth"] = round(growth, 3)
         steps = " ".join(f"{size:.0f}" for size in megabytes)
-        result.notes += ["", f"Memory of {who} every {MANY // 10:,} triggers, MB: {steps}."]
+        every = f"every {MANY // 10:,} triggers, about nine of each record"
+        result.notes += ["", f"Memory of {who} {every}, MB: {steps}."]
         if growth > MOST_GROWTH:
             result.missed.append(f"The {who} process grew by {growth:.0%}, not {MOST_GROWTH:.0%}.")
 
