@@ -5,11 +5,8 @@ In: an empty database, how many triggers. Out: megabytes of web process and work
 
 import os
 import signal
-import socket
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 from external_crm.db import MIGRATIONS as EXTERNAL_CRM_MIGRATIONS
@@ -18,8 +15,8 @@ from receiver import counts
 from receiver.db import MIGRATIONS
 from receiver.models import State
 from scripts.benchmarks import wrk
+from scripts.benchmarks.processes import SECRET, canned, free_port, process, wait_for
 
-SECRET = "a-secret-of-24-characters"  # noqa: S105 - of a database that lives for minutes
 SECONDS = 3  # of load at a time
 NAMES = 4_000  # records that such a load is about
 BACKLOG = 50_000  # above it the worker has the machine for itself
@@ -34,20 +31,19 @@ def watch(database_url: str, triggers: int) -> dict[str, list[float]]:
     sizes: dict[str, list[float]] = {"web": [], "worker": []}
     with ExitStack() as stack:
         stack.callback(engine.dispose)
-        api_port, port = _free_port(), _free_port()
-        canned = ["-m", "scripts.benchmarks.canned", "crm-api", str(api_port)]
-        stack.enter_context(_running(canned, api_port, {}))
+        port = free_port()
         settings = {
             "DATABASE_URL": database_url,
             "SECRET": SECRET,
             "PORT": str(port),
-            "CRM_API_URL": f"http://127.0.0.1:{api_port}",
+            "CRM_API_URL": stack.enter_context(canned("crm-api")),
             "TENANT": "t",
             "USERNAME": "u",
             "PASSWORD": "p",
         }
         environment = {f"CRM_RECEIVER_{name}": value for name, value in settings.items()}
-        pid = stack.enter_context(_running(["-m", "receiver", "serve"], port, environment))
+        pid = stack.enter_context(process(["-m", "receiver", "serve"], environment))
+        wait_for(port, pid)
         processes = {"web": _granian(_child(pid, "web")), "worker": _child(pid, "work")}
         received = done = first_id = 0
         while done < triggers:
@@ -88,35 +84,3 @@ def _child(pid: int, command: str) -> int:
 def _granian(pid: int) -> int:
     """The largest child of the web process: the one that answers."""
     return max(_children(pid), key=_megabytes)
-
-
-@contextmanager
-def _running(command: list[str], port: int, environment: dict[str, str]) -> Iterator[int]:
-    """The process id of a server, once it listens."""
-    process = subprocess.Popen(
-        [sys.executable, *command],
-        env=os.environ | environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        _wait_for(port, process)
-        yield process.pid
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait()
-
-
-def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
-    while process.poll() is None:
-        with socket.socket() as attempt:
-            if attempt.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        signal.sigtimedwait([signal.SIGCHLD], 0.05)
-    raise RuntimeError(f"{process.args!r} ended with {process.returncode}.")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -41,7 +41,7 @@ def receiver_web(database_url: str) -> AbstractContextManager[str]:
 def listening(command: list[str], port: int, environment: dict[str, str]) -> Iterator[str]:
     """The URL of a server in a process of its own."""
     with process(command, environment) as pid:
-        _wait_for(port, pid)
+        wait_for(port, pid)
         yield f"http://127.0.0.1:{port}"
 
 
@@ -67,7 +67,8 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _wait_for(port: int, pid: int) -> None:
+def wait_for(port: int, pid: int) -> None:
+    """Until the process listens there. Raises RuntimeError where it ends instead."""
     while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
         with socket.socket() as attempt:
             attempt.settimeout(1)
