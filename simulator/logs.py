@@ -1,15 +1,16 @@
 """What the simulator says while it works: one event per hop, on standard error.
 
-In: the format, `console` or `json`. Out: structlog, set up. Where nobody did that, as in a test
-that embeds a simulator, events go to the standard library's loggers, which keep them to themselves
-unless they are errors. The events are named after the
-steps: enqueue, claim_due, send, record. No event carries a trigger URL, a password or a key:
-ids lead to the delivery, whose page shows the rest.
+In: the format, `console` or `json`. Out: events printed through structlog. Where nobody asked for
+that, as in a test that embeds a simulator, they go to the standard library's loggers, which keep
+them to themselves unless they are errors, however the embedding program has set up its own structlog.
+
+The events are named after the steps: enqueue, claim_due, send, record. No event carries a trigger
+URL, a password or a key: ids lead to the delivery, whose page shows the rest.
 """
 
 import logging
 import sys
-from typing import Any, TextIO
+from typing import Any, ClassVar, TextIO
 
 import structlog
 from structlog.typing import Processor
@@ -17,6 +18,9 @@ from structlog.typing import Processor
 
 class Log:
     """Says what happens, under the name of a part."""
+
+    # Not structlog's own configuration: that belongs to the program which embeds a simulator.
+    printer: ClassVar[Any] = None
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -38,8 +42,8 @@ class Log:
         self._say("exception", event, values)
 
     def _say(self, level: str, event: str, values: dict[str, Any]) -> None:
-        if structlog.is_configured():
-            getattr(structlog.get_logger(self._name), level)(event, **values)
+        if self.printer is not None:
+            getattr(self.printer, level)(event, **values)
         else:
             said = " ".join([event, *(f"{name}={value!r}" for name, value in values.items())])
             getattr(logging.getLogger(self._name), level)(said)
@@ -61,11 +65,10 @@ def set_up_logs(log_format: str = "console", stream: TextIO | None = None) -> No
                 exception_formatter=structlog.dev.plain_traceback,
             )
         )
-    structlog.configure(
+    Log.printer = structlog.wrap_logger(
+        structlog.PrintLogger(file=stream or sys.stderr),
         processors=shared,
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(file=stream or sys.stderr),
-        cache_logger_on_first_use=False,
     )
     # urllib3 warns with the whole URL, which may hold a receiver's secret.
     for library in ("urllib3", "apscheduler", "werkzeug"):

@@ -2,23 +2,22 @@
 
 import io
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 import structlog
 
 from simulator.clock import ManualClock
-from simulator.logs import set_up_logs
+from simulator.logs import Log, set_up_logs
 from simulator.server import Simulator
 from tests.local_crm import one_delivery
 from tests.tls_receiver import TlsReceiver, answer, raw
 
 
 @pytest.fixture
-def stream() -> Iterator[io.StringIO]:
-    yield io.StringIO()
-    structlog.reset_defaults()
+def stream(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    monkeypatch.setattr(Log, "printer", None)
+    return io.StringIO()
 
 
 def test_each_hop_is_one_json_line_and_no_secret_is_in_any(
@@ -37,12 +36,26 @@ def test_each_hop_is_one_json_line_and_no_secret_is_in_any(
     assert "s3cret" not in stream.getvalue()
 
 
+def test_an_embedded_simulator_says_nothing_through_the_structlog_of_its_host(
+    simulator: Simulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    structlog.configure()
+    try:
+        one_delivery(simulator.services, "https://127.0.0.1:1/8x8")
+        simulator.services.dispatcher.run_once()
+        structlog.get_logger().info("the host's own event")
+    finally:
+        structlog.reset_defaults()
+    [line] = capsys.readouterr().out.splitlines()
+    assert "the host's own event" in line
+
+
 def test_a_trace_on_the_console_shows_no_local_variables(stream: io.StringIO) -> None:
     set_up_logs("console", stream)
     try:
         _fail("s3cret")
     except OSError:
-        structlog.get_logger().exception("tick failed")
+        Log("scheduler").exception("tick failed")
     assert "tick failed" in stream.getvalue()
     assert "database is locked" in stream.getvalue()
     assert "s3cret" not in stream.getvalue().replace('_fail("s3cret")', "")
