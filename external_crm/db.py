@@ -107,7 +107,12 @@ def make_engine(url: str, patience_s: float = 5.0) -> Engine:
     try:
         backend = make_url(url).get_backend_name()
         if backend == "sqlite":
-            engine = create_engine(url, hide_parameters=True, connect_args={"timeout": patience_s})
+            engine = create_engine(
+                url,
+                hide_parameters=True,
+                connect_args={"timeout": patience_s},
+                pool_use_lifo=True,  # each keeps a cache of its own: use few, and those often
+            )
             event.listen(engine, "connect", partial(_configure_sqlite, patience_s))
             event.listen(engine, "begin", _begin_sqlite)
             _give_up_lost_files(engine)

@@ -68,10 +68,11 @@ def run(quick: bool) -> Result:
             f"{LEAST_OF_NAIVE} times the naive script, p99 below {MOST_P99_OF_P50} times p50, and "
             f"beside a worker below {MOST_P99_BESIDE_A_WORKER} times its own.",
         ],
+        versions=[wrk.version()],
     )
     with tempfile.TemporaryDirectory(prefix="bench-ingest-") as scratch, ExitStack() as stack:
         api = stack.enter_context(canned("crm-api"))
-        noop, bound, naive, *receivers = _start_all(stack, Path(scratch), api)
+        noop, bound, naive, *receivers = _start_all(stack, Path(scratch), api, result.versions)
         everyone = (noop, bound, *receivers, naive)
         _measure(everyone, seconds)
         for candidate in everyone:
@@ -85,7 +86,7 @@ def run(quick: bool) -> Result:
     return result
 
 
-def _start_all(stack: ExitStack, scratch: Path, api: str) -> list[Candidate]:
+def _start_all(stack: ExitStack, scratch: Path, api: str, versions: list[str]) -> list[Candidate]:
     """No-op, no-op on one core, naive script, and a receiver for each database."""
     noop = stack.enter_context(canned("noop"))
     bound = stack.enter_context(canned("noop", "one core"))
@@ -97,7 +98,7 @@ def _start_all(stack: ExitStack, scratch: Path, api: str) -> list[Candidate]:
         Candidate("naive script, SQLite", f"{naive}/8x8/{SECRET}"),
     ]
     databases = {"SQLite": f"sqlite:///{scratch / 'inbox.db'}"}
-    on_postgresql = stack.enter_context(postgresql())
+    on_postgresql = stack.enter_context(postgresql(versions))
     if on_postgresql is not None:
         databases["PostgreSQL"] = on_postgresql
     for name, database_url in databases.items():

@@ -4,6 +4,7 @@ In: what to run. Out: a URL, for as long as the context is entered. Killed here:
 with their parent, a database of PostgreSQL may be left.
 """
 
+import itertools
 import os
 import signal
 import socket
@@ -19,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from external_crm.db import DatabaseUnusable, make_engine
 
 SECRET = "a-secret-of-24-characters"  # noqa: S105 - of a database that lives for a minute
+_numbers = itertools.count(1)
 POSTGRESQL_URL = os.environ.get("BENCH_POSTGRESQL_URL", "postgresql+psycopg://postgres@127.0.0.1")
 
 
@@ -86,18 +88,24 @@ def free_port() -> int:
 
 
 @contextmanager
-def postgresql() -> Iterator[str | None]:
-    """The URL of an empty database of its own, or None where there is no server."""
-    name = f"crm_trigger_kit_bench_{os.getpid()}"
+def postgresql(versions: list[str] | None = None) -> Iterator[str | None]:
+    """The URL of an empty database of its own, or None where there is no server.
+
+    versions: takes the server's.
+    """
+    name = f"crm_trigger_kit_bench_{os.getpid()}_{next(_numbers)}"
     try:
         server = make_engine(f"{POSTGRESQL_URL}/postgres").execution_options(
             isolation_level="AUTOCOMMIT"
         )
         with server.connect() as connection:
             connection.execute(text(f"CREATE DATABASE {name}"))
+            version = connection.scalar(text("SHOW server_version"))
     except (DatabaseUnusable, DBAPIError):
         yield None
         return
+    if versions is not None:
+        versions.append(f"PostgreSQL {str(version).partition(' ')[0]}")
     try:
         yield f"{POSTGRESQL_URL}/{name}"
     finally:

@@ -63,6 +63,7 @@ class Candidate:
 
     name: str
     measure: Callable[[Backlog], float]
+    naive: "Candidate | None" = None  # what it is compared with; itself where there is none
     per_second: dict[str, list[float]] = field(default_factory=dict)
 
 
@@ -77,44 +78,50 @@ def run(quick: bool) -> Result:
     result = Result(
         "sync",
         "Triggers brought to rows",
-        ("what", "records named", "triggers a second", "naive script = 1"),
+        ("what", "records named", "triggers a second", "naive script on that database = 1"),
         notes=_notes(number, backlogs),
+        versions=[wrk.version()],
     )
     with tempfile.TemporaryDirectory(prefix="bench-sync-") as folder, ExitStack() as stack:
         scratch = Path(folder)
         api = stack.enter_context(canned("crm-api"))
-        naive = Candidate("naive script, SQLite", lambda b: _naive(scratch, api, b, quick))
+        naive = Candidate("naive script, SQLite", lambda b: _naive(_sqlite(scratch), api, b, quick))
         tuned = Candidate(
-            "the same, session kept", lambda b: _naive(scratch, api, b, quick, "tuned")
-        )
-        candidates = [
+            "the same, session kept",
+            lambda b: _naive(_sqlite(scratch), api, b, quick, "tuned"),
             naive,
-            tuned,
-            Candidate("receiver, SQLite", lambda b: _receiver(_sqlite(scratch), api, b)[0]),
-        ]
-        with postgresql() as found:
+        )
+        receiver = Candidate(
+            "receiver, SQLite", lambda b: _receiver(_sqlite(scratch), api, b)[0], naive
+        )
+        candidates = [naive, tuned, receiver]
+        with postgresql(result.versions) as found:
             there = found is not None
         if there and not quick:
-            candidates.append(Candidate("receiver, PostgreSQL", partial(_on_postgresql, api)))
+            naive_there = Candidate("naive script, PostgreSQL", partial(_naive_on_postgresql, api))
+            candidates += [
+                naive_there,
+                Candidate("receiver, PostgreSQL", partial(_on_postgresql, api), naive_there),
+            ]
         for _ in range(number):
             for kind, backlog in backlogs.items():
                 for one in candidates:
                     one.per_second.setdefault(kind, []).append(one.measure(backlog))
         of_celery = None
         for one in candidates:
-            _tell(result, one, naive)
+            _tell(result, one)
         if not quick:
             # Between two rounds of the receiver's own, since the machine's pace drifts.
-            beside = [candidates[2].measure(backlogs["distinct"])]
+            beside = [receiver.measure(backlogs["distinct"])]
             celery = _celery(scratch, api, backlogs["distinct"])
-            beside.append(candidates[2].measure(backlogs["distinct"]))
+            beside.append(receiver.measure(backlogs["distinct"]))
             if celery is not None:
                 of_celery = fmean(beside) / celery
                 result.rows += [
                     ("Celery, Redis", "distinct", f"{celery:.0f}", ""),
                     ("receiver, SQLite, next to it", "distinct", f"{fmean(beside):.0f}", ""),
                 ]
-        _gate(result, candidates[2], naive, of_celery)
+        _gate(result, receiver, naive, of_celery)
         result.notes += _with_simulator(scratch, quick)
     return result
 
@@ -162,9 +169,16 @@ def _on_postgresql(api_url: str, backlog: Backlog) -> float:
         return _receiver(database_url, api_url, backlog)[0]
 
 
-def _naive(scratch: Path, api_url: str, backlog: Backlog, quick: bool, *how: str) -> float:
+def _naive_on_postgresql(api_url: str, backlog: Backlog) -> float:
+    with postgresql() as database_url:
+        if database_url is None:
+            raise RuntimeError("PostgreSQL is gone.")
+        return _naive(database_url, api_url, backlog, False)
+
+
+def _naive(database_url: str, api_url: str, backlog: Backlog, quick: bool, *how: str) -> float:
     """Triggers a second of the script that reads and writes inside the request."""
-    with canned("naive", _sqlite(scratch), api_url, *how) as url:
+    with canned("naive", database_url, api_url, *how) as url:
         names = 0 if backlog.names == backlog.triggers else backlog.names
         wrk.load(f"{url}/8x8/{SECRET}", 1, 0, names)
         one = wrk.load(f"{url}/8x8/{SECRET}", 2 if quick else 5, backlog.first_id, names)
@@ -262,9 +276,9 @@ def _opened(database_url: str) -> Iterator[Engine]:
 # --- what there is to say -------------------------------------------------------------------------
 
 
-def _tell(result: Result, candidate: Candidate, naive: Candidate) -> None:
+def _tell(result: Result, candidate: Candidate) -> None:
     for kind, speeds in candidate.per_second.items():
-        of_naive = rounds.ratio(speeds, naive.per_second[kind])
+        of_naive = rounds.ratio(speeds, (candidate.naive or candidate).per_second[kind])
         cells = (rounds.with_spread(speeds, 0), rounds.with_spread(of_naive, 1))
         result.rows.append((candidate.name, kind, *cells))
         result.bars.append((f"{candidate.name}, {kind}", median(speeds)))

@@ -61,6 +61,12 @@ def check() -> None:
         raise NoWrk("wrk makes the load and is not installed: apt-get install wrk")
 
 
+def version() -> str:
+    """As its first line says it."""
+    said = subprocess.run(["wrk", "-v"], check=False, capture_output=True, text=True)
+    return " ".join((said.stdout + said.stderr).split()[:2])
+
+
 def load(url: str, seconds: int, first_id: int, names: int = 0) -> Round:
     """Call `url` for so long over 64 connections that stay open, AccountID counting up.
 

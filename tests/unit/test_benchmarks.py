@@ -20,5 +20,16 @@ def test_every_unit_is_done_in_every_round_and_all_take_turns() -> None:
 
 def test_a_report_is_a_table() -> None:
     result = Result("x", "Title", ("what", "how fast"), rows=[("this", "2.00")], notes=["So."])
-    page = markdown(result)
+    page = markdown([result])
     assert "| what | how fast |\n|---|---|\n| this | 2.00 |\n\nSo.\n" in page
+    assert "Every gate was reached in every run." in page
+
+
+def test_a_report_of_two_runs_gives_the_figures_of_both_and_what_fell_short() -> None:
+    first = Result("x", "Title", ("what",), figures={"speed": 0.9}, missed=["0.9, not 1."])
+    second = Result("x", "Title", ("what",), figures={"speed": 1.1}, bars=[("this", 1100.0)])
+    page = markdown([first, second])
+    assert '{"bench": "x", "speed": 0.9}\n{"bench": "x", "speed": 1.1}\n' in page
+    assert "What fell short:\n\n- Run 1: 0.9, not 1.\n" in page
+    assert f"this  {'█' * 50} 1,100" in page
+    assert "SQLite 3." in page
