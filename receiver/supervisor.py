@@ -101,7 +101,7 @@ class Child:
         """Seconds until the next start, longer after each failure."""
         settled = now - self._started_at >= SETTLED_S
         self._failures = 1 if settled else self._failures + 1
-        wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(self._failures - 1, 10))
+        wait_s: float = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(self._failures - 1, 10))
         self.start_at = now + wait_s
         return wait_s
 

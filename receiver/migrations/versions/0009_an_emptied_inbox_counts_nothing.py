@@ -14,7 +14,7 @@ def upgrade() -> None:
     if op.get_bind().dialect.name != "postgresql":
         return
     op.execute(
-        f"CREATE FUNCTION {_NAME}() RETURNS trigger LANGUAGE plpgsql AS"
+        f"CREATE FUNCTION {_NAME}() RETURNS trigger LANGUAGE plpgsql AS"  # noqa: S608 - made of constants
         " $$ BEGIN DELETE FROM receiver_inbox_counts; RETURN NULL; END $$"
     )
     op.execute(

@@ -13,7 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from external_crm.db import session_factory
-from receiver import inbox, messenger
+from receiver import holds, messenger
 from receiver.alarm import Bounds, Message
 from receiver.crm_api import BadAnswer, Refused, Temporary
 from receiver.gate import Limits
@@ -87,11 +87,11 @@ def test_a_circuit_that_opens_is_said(world: World, heard: Heard) -> None:
 
 def test_tombstones_that_stop_are_said_until_they_resume(world: World, heard: Heard) -> None:
     with session_factory(world.engine).begin() as session:
-        inbox.hold(session, inbox.TOMBSTONES, "Too many vanished.", world.clock.now())
+        holds.hold(session, holds.TOMBSTONES, "Too many vanished.", world.clock.now())
     upkeep(world, heard).run_once()
     assert heard.states() == [("tombstones", "raised")]
     with session_factory(world.engine).begin() as session:
-        inbox.resume(session, inbox.TOMBSTONES)
+        holds.resume(session, holds.TOMBSTONES)
     upkeep(world, heard).run_once()
     assert heard.states() == [("tombstones", "cleared")]
 
