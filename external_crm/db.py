@@ -16,17 +16,19 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from alembic import command, context
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import (
+    CursorResult,
     DateTime,
     Dialect,
     Engine,
     MetaData,
+    Result,
     Text,
     create_engine,
     event,
@@ -285,6 +287,11 @@ def insert_missing(
     # By the connection: the session would keep books of rows that nobody asks it for.
     own = table.metadata.tables[table.__tablename__]
     session.connection().execute(into(own).on_conflict_do_nothing(), rows)
+
+
+def rows_changed(result: Result[Any]) -> int:
+    """How many rows a statement changed."""
+    return int(cast("CursorResult[Any]", result).rowcount)
 
 
 MIGRATIONS = Migrations("external_crm", "external_crm_version")

@@ -13,10 +13,10 @@ import structlog
 from sqlalchemy import ColumnElement, delete, or_, select, update
 from sqlalchemy.orm import Session
 
-from external_crm.db import insert_missing
+from external_crm.db import insert_missing, rows_changed
 from receiver import counts, inbox
 from receiver.gate import CIRCUIT, CREDENTIALS
-from receiver.inbox import TOMBSTONES
+from receiver.holds import TOMBSTONES
 from receiver.models import Alarm, Hold, State
 
 log = structlog.get_logger()
@@ -111,7 +111,7 @@ def strike_off(session: Session, message: Message, now: datetime) -> None:
     mine = Alarm.name == message.name
     if message.over_at is None:
         session.execute(update(Alarm).where(mine).values(said=True))
-    elif not inbox.count(session.execute(delete(Alarm).where(mine, Alarm.over_at.is_not(None)))):
+    elif not rows_changed(session.execute(delete(Alarm).where(mine, Alarm.over_at.is_not(None)))):
         again = update(Alarm).where(mine, Alarm.over_at.is_(None))
         session.execute(again.values(said=False, since=now, try_at=now))
 

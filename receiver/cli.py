@@ -25,7 +25,7 @@ from receiver import (
     deploy_cli,
     doctor_cli,
     failpoints,
-    inbox,
+    holds,
     lifeline,
     logs,
     record_cli,
@@ -37,9 +37,9 @@ from receiver import (
 )
 from receiver.app import open_engine
 from receiver.db import MIGRATIONS
+from receiver.holds import TOMBSTONES
 from receiver.ingest import PATH
 from receiver.settings import PREFIX, Misconfigured, Settings
-from receiver.settle import TOMBSTONES
 from receiver.trigger import Event
 
 
@@ -175,8 +175,8 @@ def resume() -> None:
     """
     engine = open_engine(Settings.load())
     with session_factory(engine).begin() as session:
-        allowed = inbox.allow_held(session, datetime.now(UTC))
-        was_stopped = inbox.resume(session, TOMBSTONES)
+        allowed = holds.allow_held(session, datetime.now(UTC))
+        was_stopped = holds.resume(session, TOMBSTONES)
     engine.dispose()
     if was_stopped:
         click.echo(f"Tombstones go on; {allowed} triggers that were held are due now.")

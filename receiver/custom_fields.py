@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from sqlalchemy import and_, or_, select, update
 from sqlalchemy.orm import Session
 
-from external_crm.db import insert_missing
+from external_crm.db import insert_missing, rows_changed
 from external_crm.rows import Kind, Row
-from receiver import inbox
 from receiver.models import CustomField
 
 
@@ -59,4 +58,4 @@ def _change(session: Session, kind: Kind, tag: str, present: bool, ticket: int) 
         or_(CustomField.ticket == 0, CustomField.present.is_not(present)),
     )
     changed = update(CustomField).where(this, newer).values(present=present, ticket=ticket)
-    return inbox.count(session.execute(changed)) > 0
+    return rows_changed(session.execute(changed)) > 0

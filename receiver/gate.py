@@ -22,9 +22,9 @@ import structlog
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from external_crm.db import insert_missing
+from external_crm.db import insert_missing, rows_changed
 from external_crm.rows import Kind
-from receiver import inbox
+from receiver import holds
 from receiver.calls import Calls
 from receiver.claims import Claim, Leave
 from receiver.models import ApiUse, Hold
@@ -62,7 +62,7 @@ def leave(session: Session, now: datetime, limits: Limits, probe_after_s: float)
     until = now + timedelta(seconds=probe_after_s)
     for hold in holds:
         mine = update(Hold).where(Hold.name == hold.name, Hold.until <= now)
-        if not inbox.count(session.execute(mine.values(until=until))):
+        if not rows_changed(session.execute(mine.values(until=until))):
             return None  # not yet, or another worker is probing
     kinds = [Kind(hold.kind) for hold in holds if hold.kind]
     return Leave(calls, frozenset(hold.name for hold in holds), kinds[0] if kinds else None)
@@ -141,12 +141,12 @@ def _stop(
     kind: Kind | None = None,
 ) -> None:
     until = now + timedelta(seconds=seconds)
-    if inbox.hold(session, name, reason, now, until, kind):
+    if holds.hold(session, name, reason, now, until, kind):
         log.error("stopped", what=name, reason=reason, next_probe_at=until.isoformat())
 
 
 def _go_on(session: Session, name: str, reason: str) -> None:
-    if inbox.resume(session, name):
+    if holds.resume(session, name):
         log.info("resumed", what=name, reason=reason)
 
 

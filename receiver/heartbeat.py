@@ -6,7 +6,6 @@ and after a while whoever beats next removes it.
 
 import os
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -16,6 +15,7 @@ from sqlalchemy import delete
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
+from receiver import ticking
 from receiver.clock import Clock
 from receiver.models import Heartbeat
 
@@ -37,28 +37,17 @@ def beating(
 ) -> Iterator[None]:
     """Beat while this is entered; the row goes when it is left in an orderly way."""
     row = {"name": name, "started_at": clock.now(), "restarts": restarts}
-    ended = threading.Event()
 
     def beat() -> None:
-        while True:
-            now = clock.now()
-            try:
-                with sessions.begin() as session:
-                    session.merge(Heartbeat(**row, beat_at=now))
-                    old = Heartbeat.beat_at < now - _FORGOTTEN
-                    session.execute(delete(Heartbeat).where(old))
-            except SQLAlchemyError as error:
-                log.warning("no heartbeat", reason=type(error).__name__)
-            if ended.wait(BEAT_EVERY_S):
-                return
+        now = clock.now()
+        with sessions.begin() as session:
+            session.merge(Heartbeat(**row, beat_at=now))
+            session.execute(delete(Heartbeat).where(Heartbeat.beat_at < now - _FORGOTTEN))
 
-    thread = threading.Thread(target=beat, name="beat", daemon=True)
-    thread.start()
     try:
-        yield
+        with ticking.every(BEAT_EVERY_S, beat, "beat", "no heartbeat"):
+            yield
     finally:
-        ended.set()
-        thread.join()
         try:
             with sessions.begin() as session:
                 session.execute(delete(Heartbeat).where(Heartbeat.name == name))

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from receiver.alarm import Message
 from receiver.settings import Settings
-from receiver.transport import HttpTransport, NoAnswer
+from receiver.transport import HttpTransport, NoAnswer, TooLarge
 
 DEADLINE_S = 10.0
 _LARGEST_ANSWER = 64 * 1024
@@ -63,6 +63,8 @@ class Webhook:
         headers = {"Content-Type": "application/json"}
         try:
             reply = self._transport.post(self._url, headers, json.dumps(_fields(message)).encode())
+        except TooLarge:
+            return  # answered with 200, and whatever page its proxy puts behind that
         except NoAnswer as error:
             raise NotTaken(str(error)) from error
         if not 200 <= reply.status < 300:

@@ -22,14 +22,14 @@ from sqlalchemy.orm import Session
 
 from external_crm.db import DatabaseUnusable, read_session
 from external_crm.rows import FINISHING
-from receiver import counts, gate, health, inbox, totals
+from receiver import counts, gate, health, holds, inbox, totals
 from receiver.heartbeat import ALIVE
 from receiver.models import Heartbeat, Hold, State
 
 blueprint = Blueprint("metrics", __name__)
 
 _STATES = ("waiting", "retrying", "settling", "dead", "dropped")
-_HOLDS = (gate.CIRCUIT, gate.CREDENTIALS, inbox.TOMBSTONES)
+_HOLDS = (gate.CIRCUIT, gate.CREDENTIALS, holds.TOMBSTONES)
 
 
 @blueprint.get("/metrics")

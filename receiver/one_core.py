@@ -5,10 +5,11 @@ may use. Only one of them runs at any moment, the one that holds the interpreter
 to a thread on another core costs more than to answer a trigger does (`scripts/bench ingest`).
 Threads that run no Python, granian's own among them, stay where the system puts them.
 
-Web processes get the even cores, workers the odd ones, by their process ids. Where a system has no
+Web processes get the even cores, workers the odd ones, one after the other. Where a system has no
 such thing (macOS) or forbids it, nothing happens.
 """
 
+import multiprocessing
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -26,7 +27,7 @@ class OneCore:
 
     def __init__(self, app: "WSGIApplication") -> None:
         self._app = app
-        self._cores = _one_of(_cores(), os.getpid(), WEB)
+        self._cores = _one_of(_cores(), _number_among_siblings(), WEB)
         self._bound = threading.local()
 
     def __call__(
@@ -40,10 +41,14 @@ class OneCore:
 
 
 @contextmanager
-def worker_on_one_core() -> Iterator[None]:
-    """The calling thread, and what it starts meanwhile, on one core."""
+def worker_on_one_core(slot: str | None) -> Iterator[None]:
+    """The calling thread, and what it starts meanwhile, on one core.
+
+    slot: what the supervisor calls this worker: `work-1` and so on.
+    """
     before = _cores()
-    _bind(_one_of(before, os.getpid(), WORKER))
+    number = (slot or "").rpartition("-")[2]
+    _bind(_one_of(before, int(number) if number.isdecimal() else os.getpid(), WORKER))
     try:
         yield
     finally:
@@ -51,12 +56,17 @@ def worker_on_one_core() -> Iterator[None]:
 
 
 def _one_of(cores: list[int], number: int, role: int) -> list[int]:
-    """One core, or all there are where there is no choice; never the same for both roles.
-
-    Processes started one after the other have numbers that do so too.
-    """
+    """One core, or all there are where there is no choice; never the same for both roles."""
     own = cores[role::2]
     return [own[number % len(own)]] if own and len(cores) > 1 else cores
+
+
+def _number_among_siblings() -> int:
+    """Counted by the process that started this one. Process ids would not do: threads have them
+    too, so that those of two web processes are any two numbers.
+    """
+    counted = multiprocessing.current_process()._identity
+    return counted[-1] if counted else os.getpid()
 
 
 def _cores() -> list[int]:

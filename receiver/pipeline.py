@@ -17,14 +17,10 @@ from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Self, TypeVar
 
-import structlog
-from sqlalchemy.exc import SQLAlchemyError
-
+from receiver import ticking
 from receiver.answers import Fetched
 from receiver.courtesy import Courtesy
 from receiver.worker import Worker
-
-log = structlog.get_logger()
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -147,22 +143,6 @@ def _next(todo: SimpleQueue[A]) -> A | None:
         return None
 
 
-@contextmanager
-def extending(every_s: float, extend: Callable[[], None]) -> Iterator[None]:
+def extending(every_s: float, extend: Callable[[], None]) -> AbstractContextManager[None]:
     """Extend a lease every so often while a batch is on the network."""
-    done = threading.Event()
-
-    def beat() -> None:
-        while not done.wait(every_s):
-            try:
-                extend()
-            except SQLAlchemyError:
-                log.warning("lease not extended", reason="The database does not answer.")
-
-    thread = threading.Thread(target=beat, name="lease")
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
+    return ticking.every(every_s, extend, "lease", "lease not extended", at_once=False)

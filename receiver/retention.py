@@ -17,9 +17,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import Select, delete, literal_column, select
 from sqlalchemy.orm import Session
 
+from external_crm.db import rows_changed
 from external_crm.rows import TRIGGER
 from receiver import inbox, totals
-from receiver.inbox import LOOK_BACK
+from receiver.holds import LOOK_BACK
 from receiver.models import InboxTrigger, Reject, State
 
 STEP = 500  # rows in one transaction
@@ -68,7 +69,7 @@ def prune_rejects(session: Session, now: datetime, ages: Ages) -> int:
         return 0
     old = Reject.received_at < now - timedelta(days=ages.rejects)
     ids = session.scalars(select(Reject.id).where(old).order_by(Reject.id).limit(STEP)).all()
-    return inbox.count(session.execute(delete(Reject).where(Reject.id.in_(ids)))) if ids else 0
+    return rows_changed(session.execute(delete(Reject).where(Reject.id.in_(ids)))) if ids else 0
 
 
 EACH: tuple[Prune, ...] = (prune_done, prune_dead, prune_rejects)
@@ -93,4 +94,4 @@ def _remove(session: Session, ids: Sequence[int]) -> int:
     if not ids:
         return 0
     gone = delete(InboxTrigger).where(InboxTrigger.id.in_(ids))
-    return inbox.count(session.execute(gone.execution_options(synchronize_session=False)))
+    return rows_changed(session.execute(gone.execution_options(synchronize_session=False)))

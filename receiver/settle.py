@@ -28,18 +28,17 @@ from external_crm.rows import (
     Read,
     Verdict,
 )
-from receiver import custom_fields, gate, inbox, settle_reads, totals
+from receiver import custom_fields, ending, gate, holds, inbox, settle_reads, totals
 from receiver.answers import Answer, Fetched
 from receiver.backoff import Schedule, delay_s
 from receiver.claims import Claimed
 from receiver.crm_api import BadAnswer, CrmApiError, NotAsked, Refused, Temporary
 from receiver.custom_fields import FieldChange
 from receiver.gate import Limits
+from receiver.holds import TOMBSTONES
 from receiver.plan import Fetch, hinted_parents
 
 log = structlog.get_logger()
-
-TOMBSTONES = inbox.TOMBSTONES  # name of a hold
 
 
 @dataclass(frozen=True)
@@ -106,13 +105,13 @@ class Settlement:
             reads=reads,
             now=self.now,
             delete_triggers=frozenset(row.key for row in self._new_deletes()),
-            tombstones_stopped=doubtful and inbox.is_on_hold(self.session, TOMBSTONES),
+            tombstones_stopped=doubtful and holds.is_on_hold(self.session, TOMBSTONES),
             policy=self.options.policy,
         )
 
     def settle(self, applied: Applied) -> Settled:
         """Settle every claimed row by what a sink made of the batch."""
-        inbox.mark_cascaded(self.session, [row.id for row in self._new_deletes()])
+        ending.mark_cascaded(self.session, [row.id for row in self._new_deletes()])
         self._enqueue_verifications(applied)
         self._enqueue_settle_reads(applied)
         finished = self._settle_rows(applied)
@@ -141,24 +140,24 @@ class Settlement:
         """The error decides: wait for the credentials, wait for the API, or nearer to dead."""
         text = str(error)
         if isinstance(error, NotAsked):
-            inbox.put_back(self.session, [row.id], self.ticket, self.now, note=text)
+            ending.put_back(self.session, [row.id], self.ticket, self.now, note=text)
             return
         if isinstance(error, Refused):
             due_at = self._after(self.options.schedule.probe_after_s)
-            inbox.postpone(self.session, row, self.ticket, due_at, text)
+            ending.postpone(self.session, row, self.ticket, due_at, text)
         elif isinstance(error, BadAnswer):
             if row.attempts + 1 >= self.options.max_attempts:
-                inbox.bury(self.session, row, self.ticket, text, error.reply, self.now)
+                ending.bury(self.session, row, self.ticket, text, error.reply, self.now)
                 self.tally[totals.DIED, ""] += 1
                 log.error("dead", trigger=row.id, record=str(row.key), reason=text)
                 return
             due_at = self._backed_off(row.attempts + 1)
-            inbox.retry_later(self.session, row, self.ticket, due_at, text, error.reply)
+            ending.retry_later(self.session, row, self.ticket, due_at, text, error.reply)
         else:
             due_at = self._backed_off(row.postponed + 1)
             if isinstance(error, Temporary) and error.retry_after_s is not None:
                 due_at = max(due_at, self._after(error.retry_after_s))
-            inbox.postpone(self.session, row, self.ticket, due_at, text)
+            ending.postpone(self.session, row, self.ticket, due_at, text)
         self.tally[totals.RETRIED, ""] += 1
         log.warning("retried", trigger=row.id, record=str(row.key), reason=text)
 
@@ -204,20 +203,20 @@ class Settlement:
                     # The record is gone, but a parent that only its trigger names is not out yet.
                     due_at = self._backed_off(row.postponed + 1)
                     reason = f"{open_parent} could not be brought out."
-                    inbox.postpone(self.session, row, self.ticket, due_at, reason)
+                    ending.postpone(self.session, row, self.ticket, due_at, reason)
                 else:
                     done[verdict.outcome].append(row)
         for outcome, rows in done.items():
             self._finish([row for row in rows if row.cause == TRIGGER], outcome)
             own = [row.id for row in rows if row.cause != TRIGGER]
             if own:
-                inbox.finish(self.session, own, outcome, self.now)
+                ending.finish(self.session, own, outcome, self.now)
         return [Finished(row.id, row.key, why) for why, rows in done.items() for row in rows]
 
     def _finish(self, triggers: Sequence[Claimed], outcome: Outcome) -> None:
         if not triggers:
             return
-        number = inbox.finish(self.session, [row.id for row in triggers], outcome, self.now)
+        number = ending.finish(self.session, [row.id for row in triggers], outcome, self.now)
         self.tally[totals.APPLIED, outcome.value] += number
         for row in triggers[:number]:  # of a few that somebody finished before, which is all one
             totals.note_lag(self.tally, self.now - row.received_at)
@@ -235,12 +234,12 @@ class Settlement:
             errors = [str(answer.error) for answer in answers if answer and answer.error]
             reason = "The parent could not be read. " + " ".join(errors)
             due_at = self._backed_off(row.postponed + 1)
-            inbox.postpone(self.session, row, self.ticket, due_at, reason)
+            ending.postpone(self.session, row, self.ticket, due_at, reason)
             return
         if verdict.outcome is Outcome.OVERTAKEN:
             self.tally[totals.OVERTAKEN, ""] += 1
         concerned = [verdict, *(applied.verdicts[p] for p in parents if p in applied.verdicts)]
-        inbox.put_back(
+        ending.put_back(
             self.session,
             [row.id],
             self.ticket,
@@ -297,11 +296,11 @@ class Settlement:
                 "More records vanished than delete triggers explain; nothing more is removed. "
                 "Check the CRM API's rights, then run `crm-receiver tombstones resume`."
             )
-            if inbox.hold(self.session, TOMBSTONES, reason, self.now):
+            if holds.hold(self.session, TOMBSTONES, reason, self.now):
                 log.error("tombstones stopped", reason=reason)
-        elif inbox.is_on_hold(self.session, TOMBSTONES) and not inbox.has_held(self.session):
-            verifying = inbox.verify_tombstones(self.session, self.now)
-            inbox.resume(self.session, TOMBSTONES)
+        elif holds.is_on_hold(self.session, TOMBSTONES) and not holds.has_held(self.session):
+            verifying = holds.verify_tombstones(self.session, self.now)
+            holds.resume(self.session, TOMBSTONES)
             reason = "No record is held any more."
             log.info("tombstones resumed", reason=reason, verifying=verifying)
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from external_crm.db import DatabaseUnusable, first_line, read_session
 from external_crm.rows import TRIGGER
-from receiver import counts, gate, inbox, work
+from receiver import counts, gate, holds, inbox, work
 from receiver.app import open_engine
 from receiver.heartbeat import ALIVE
 from receiver.models import Heartbeat, Hold, Reject, State
@@ -67,7 +67,7 @@ def shown(engine: Engine, settings: Settings) -> str:
         lines = [f"{name:<10} {number}" for name, number in _counts(session).items()]
         oldest = inbox.oldest_waiting(session)
         age = f"{max(0.0, (now - oldest).total_seconds()):.0f} s" if oldest else "nothing waits"
-        is_open = inbox.is_on_hold(session, gate.CIRCUIT)
+        is_open = holds.is_on_hold(session, gate.CIRCUIT)
         lines += [
             f"oldest     {age}",
             f"circuit    {'open' if is_open else 'closed'}",

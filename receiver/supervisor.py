@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from queue import Empty, SimpleQueue
@@ -25,6 +24,7 @@ log = structlog.get_logger()
 GRACE_S = 35.0  # longer than the web process takes to answer what is in flight
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 15.0
 SETTLED_S = 60.0  # who ran for so long begins again with the shortest wait
+_ASKED_TO_END = "asked to end"
 
 
 def serve(settings: Settings, also: Mapping[str, str] | None = None, end_after_s: float = 0) -> int:
@@ -34,14 +34,15 @@ def serve(settings: Settings, also: Mapping[str, str] | None = None, end_after_s
     """
     happened: SimpleQueue[str] = SimpleQueue()  # its put may be called in a signal handler
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
-        signal.signal(number, lambda *_: happened.put("asked to end"))
+        signal.signal(number, lambda *_: happened.put(_ASKED_TO_END))
+    signal.signal(signal.SIGCHLD, lambda *_: happened.put("a child ended"))
     with reserve(settings.host, settings.port) as reserved:
         port = {f"{PREFIX}PORT": str(reserved.getsockname()[1])}
         environment = os.environ | dict(also or {}) | port
         children = [
-            Child("web", ["web", "--supervised"], environment, happened),
+            Child("web", ["web", "--supervised"], environment),
             *(
-                Child(f"work-{n}", ["work", "--supervised"], environment, happened)
+                Child(f"work-{n}", ["work", "--supervised"], environment)
                 for n in range(1, settings.work_processes + 1)
             ),
         ]
@@ -54,19 +55,12 @@ def serve(settings: Settings, also: Mapping[str, str] | None = None, end_after_s
 class Child:
     """One process that is to run: running, or due to be started again."""
 
-    def __init__(
-        self,
-        name: str,
-        arguments: Sequence[str],
-        environment: dict[str, str],
-        happened: "SimpleQueue[str]",
-    ) -> None:
+    def __init__(self, name: str, arguments: Sequence[str], environment: dict[str, str]) -> None:
         self.name = name
         self.process: subprocess.Popen[bytes] | None = None
         self.start_at = 0.0  # monotonic
         self._arguments = arguments
         self._environment = environment
-        self._happened = happened
         self._started_at = 0.0
         self._failures = 0  # in a row
         self._restarts = -1  # the first start is none
@@ -79,27 +73,37 @@ class Child:
             self._start(now)
 
     def _start(self, now: float) -> None:
-        self._restarts += 1
         self._started_at = now
-        place = ["--slot", self.name, "--restarts", str(self._restarts)]
-        self.process = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", "receiver", *self._arguments, *place],
-            stdin=subprocess.PIPE,  # its lifeline: closes when this process ends
-            env=self._environment,
-        )
-        threading.Thread(target=self._wait, args=(self.process,), daemon=True).start()
-
-    def _wait(self, process: "subprocess.Popen[bytes]") -> None:
-        process.wait()
-        self._happened.put(self.name)
+        place = ["--slot", self.name, "--restarts", str(self._restarts + 1)]
+        try:
+            self.process = subprocess.Popen(  # noqa: S603 - our own module
+                [sys.executable, "-m", "receiver", *self._arguments, *place],
+                stdin=subprocess.PIPE,  # its lifeline: closes when this process ends
+                env=self._environment,
+            )
+        except OSError as error:  # no memory, no descriptors: the other children go on
+            wait_s = self._back_off(now)
+            log.error(
+                "process not started",
+                process=self.name,
+                reason=error.strerror,
+                tries_again_in_s=wait_s,
+            )
+            return
+        self._restarts += 1
 
     def _note_end(self, code: int, now: float) -> None:
         self.close()
+        wait_s = self._back_off(now)
+        log.error("process ended", process=self.name, code=code, starts_again_in_s=wait_s)
+
+    def _back_off(self, now: float) -> float:
+        """Seconds until the next start, longer after each failure."""
         settled = now - self._started_at >= SETTLED_S
         self._failures = 1 if settled else self._failures + 1
-        wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(self._failures - 1, 10))
+        wait_s: float = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(self._failures - 1, 10))
         self.start_at = now + wait_s
-        log.error("process ended", process=self.name, code=code, starts_again_in_s=wait_s)
+        return wait_s
 
     def close(self) -> None:
         """Forget a process that ended."""
@@ -119,7 +123,7 @@ def _run(children: Sequence[Child], happened: "SimpleQueue[str]") -> None:
             event = happened.get(timeout=max(0.0, min(due) - now) if due else None)
         except Empty:
             continue
-        if event == "asked to end":
+        if event == _ASKED_TO_END:
             return
 
 

@@ -339,13 +339,15 @@ def _reach(origin: _Origin, deadline: float) -> socket.socket:
     addresses = socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
     for untried in range(len(addresses), 0, -1):
         family, kind, protocol, _name, address = addresses[-untried]
-        handle = socket.socket(family, kind, protocol)
+        handle = None
         try:
+            handle = socket.socket(family, kind, protocol)  # not every system speaks IPv6
             handle.settimeout(_left(deadline) / untried)
             handle.connect(address)
             return handle
         except OSError:
-            handle.close()
+            if handle is not None:
+                handle.close()
             if untried == 1:
                 raise
     raise OSError("its name leads to no address")

@@ -5,16 +5,13 @@ neither a slow webhook nor a command that hangs makes a trigger wait; every work
 the rows say who does what. Killed here: the next tick goes on, a message may be said twice.
 """
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import structlog
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
-from external_crm.db import first_line, read_session, session_factory
-from receiver import alarm, counts, retention
+from external_crm.db import read_session, session_factory
+from receiver import alarm, counts, retention, ticking
 from receiver.alarm import Bounds, Message
 from receiver.clock import Clock
 from receiver.messenger import Messenger, NotTaken
@@ -109,25 +106,6 @@ def _log(message: Message) -> None:
         log.info("all clear", name=message.name, since=message.since.isoformat())
 
 
-@contextmanager
-def going_on(upkeep: Upkeep) -> Iterator[None]:
+def going_on(upkeep: Upkeep) -> AbstractContextManager[None]:
     """Run it every so often while this is entered; what is being sent is not waited for."""
-    ended = threading.Event()
-
-    def tick() -> None:
-        while not ended.is_set():
-            try:
-                upkeep.run_once()
-            except SQLAlchemyError as error:
-                log.warning("no upkeep", reason=first_line(error))
-            except Exception as error:  # the thread must outlive a mistake in it
-                log.error("failed", error=type(error).__name__, exc_info=error)
-            ended.wait(EVERY_S)
-
-    thread = threading.Thread(target=tick, name="upkeep", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join(1.0)
+    return ticking.every(EVERY_S, upkeep.run_once, "upkeep", "no upkeep", waits_s=1.0)

@@ -84,7 +84,7 @@ def run(
     transport = HttpTransport(
         settings.crm_api_timeout_s, settings.crm_api_ca, settings.crm_api_max_mb * 1_000_000
     )
-    cores = worker_on_one_core() if settings.one_core else nullcontext()
+    cores = worker_on_one_core(slot) if settings.one_core else nullcontext()
     life = heartbeat.beating(
         session_factory(engine), SystemClock(), heartbeat.own_name(slot), restarts
     )

@@ -29,7 +29,7 @@ from external_crm.db import (
 )
 from external_crm.rows import RANK, Key
 from external_crm.sink import Sink
-from receiver import failpoints, gate, inbox
+from receiver import claiming, ending, failpoints, gate
 from receiver.answers import Answer, Fetched, only, with_error
 from receiver.backoff import delay_s
 from receiver.calls import Calls
@@ -125,7 +125,7 @@ class Worker:
         self._mind_the_clock(now)
         options = self._options
         with read_session(self._engine) as session:
-            if not gate.is_open(session, now) or not inbox.is_due(session, now):
+            if not gate.is_open(session, now) or not claiming.is_due(session, now):
                 return None
         with self._sessions.begin() as session:
             leave = gate.leave(session, now, options.limits, options.schedule.probe_after_s)
@@ -133,11 +133,11 @@ class Worker:
                 return None
             lease_s = options.schedule.lease_s
             limit = min(options.batch_size, at_most or options.batch_size)
-            claim = inbox.claim(session, now, limit, lease_s, leave)
+            claim = claiming.claim(session, now, limit, lease_s, leave)
             if claim is not None:
                 gate.take(session, claim, options.limits)
                 listed = families(claim.rows, options.list_from)
-                claim = replace(claim, families=inbox.without_large(session, listed))
+                claim = replace(claim, families=claiming.without_large(session, listed))
             failpoints.reach("T5-before")
         failpoints.reach("T5-after")
         if claim is not None:
@@ -172,7 +172,7 @@ class Worker:
         """Keep the rows of a claim whose batch takes long (rule 5)."""
         due_at = self._clock.now() + timedelta(seconds=self._options.schedule.lease_s)
         with self._sessions.begin() as session:
-            inbox.extend(session, [row.id for row in claim.rows], claim.ticket, due_at)
+            claiming.extend(session, [row.id for row in claim.rows], claim.ticket, due_at)
 
     def apply(self, fetched: Fetched, now: datetime) -> None:
         """Rows, audit entries and finished triggers in one transaction (T6).
@@ -283,7 +283,7 @@ class Worker:
             log.warning("clock stepped back", by_s=round((before - now).total_seconds(), 1))
         options = self._options
         with self._sessions.begin() as session:
-            inbox.clock_stepped_back(session, now, options.longest_wait_s)
+            claiming.clock_stepped_back(session, now, options.longest_wait_s)
             if before is not None:
                 gate.clock_stepped_back(session, now, options.schedule.probe_after_s)
 
@@ -297,7 +297,7 @@ class Worker:
         ids = [row.id for row in claim.rows]
         try:
             with self._sessions.begin() as session:
-                inbox.put_back(session, ids, claim.ticket, due_at, note=first_line(error))
+                ending.put_back(session, ids, claim.ticket, due_at, note=first_line(error))
         except SQLAlchemyError:
             log.warning("lease kept", ticket=claim.ticket, reason="The database does not answer.")
 

@@ -39,6 +39,10 @@ _KIND_OF = {
 }
 
 
+# No answer at all; too many calls; what a proxy says while it cannot reach the API.
+_NOT_BY_THE_API = (None, 429, 502, 503, 504)
+
+
 class BadRecording(Exception):
     """The file cannot be used; the message is a sentence."""
 
@@ -196,8 +200,8 @@ class Recording:
 
     @cached_property
     def answered(self) -> tuple[Call, ...]:
-        """The calls that an answer came to, but for those that were too many."""
-        return tuple(call for call in self.calls if call.status not in (None, 429))
+        """The calls that the API itself answered, as far as one can tell."""
+        return tuple(call for call in self.calls if call.status not in _NOT_BY_THE_API)
 
     @cached_property
     def items(self) -> tuple[Item, ...]:

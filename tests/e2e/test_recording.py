@@ -149,6 +149,19 @@ def test_a_file_that_is_no_recording_gets_a_sentence(
     assert "Traceback" not in said
 
 
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_an_answer_from_before_the_api_refutes_nothing_about_it(
+    tmp_path: Path, status: int
+) -> None:
+    """A proxy's error page, or too many calls: it says nothing of how the API answers."""
+    path = tmp_path / "recording.jsonl"
+    said = CALL.replace("200", str(status)).replace("}", ', "unkept": "no XML"}')
+    probes = ["work", "raw", "unknown-tag", "filters", "no-filter"]
+    path.write_text(GOOD + "".join(said.replace("work", probe) for probe in probes))
+    _, verdicts, _ = check(path)
+    assert verdicts["refuted"] == ({"api.rate-limit"} if status == 429 else set())
+
+
 def test_a_recording_that_was_cut_off_is_read_to_its_last_whole_line(tmp_path: Path) -> None:
     path = tmp_path / "recording.jsonl"
     path.write_text(GOOD + '{"what": "trig')

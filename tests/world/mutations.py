@@ -169,7 +169,7 @@ def lease_is_ignored(patch: Patch) -> None:
     def owned(ids: Any, _ticket: int) -> Any:
         return and_(InboxTrigger.id.in_(ids), InboxTrigger.state == State.WAITING)
 
-    patch.setattr(inbox, "_owned", owned)
+    patch.setattr(inbox, "owned", owned)
 
 
 # Few records, often changed while they are read, by workers that overtake each other.

@@ -23,16 +23,17 @@ import simulator.failpoints
 from external_crm.db import read_session as read_outside
 from external_crm.db import session_factory as outside_sessions
 from external_crm.rows import Key, Policy
-from receiver import inbox
+from receiver import holds
 from receiver.answers import Fetched
 from receiver.app import create_app
 from receiver.backoff import Schedule
 from receiver.claims import Claim
 from receiver.gate import Limits
+from receiver.holds import TOMBSTONES
 from receiver.models import Hold, InboxTrigger, State
 from receiver.repair import DeadChoice, replay_dead
 from receiver.settings import Settings
-from receiver.settle import TOMBSTONES, WorkerOptions
+from receiver.settle import WorkerOptions
 from receiver.worker import Worker
 from simulator.chance import Chance
 from simulator.clock import ManualClock
@@ -288,15 +289,15 @@ class World:
         with read_outside(self.outside) as session:
             query = select(InboxTrigger.state, InboxTrigger.due_at)
             received = session.execute(query.where(InboxTrigger.state != State.DONE)).all()
-            holds = {hold.name: hold for hold in session.scalars(select(Hold))}
-        if TOMBSTONES in holds or any(state == State.DEAD for state, _ in received):
+            stopped = {hold.name: hold for hold in session.scalars(select(Hold))}
+        if TOMBSTONES in stopped or any(state == State.DEAD for state, _ in received):
             self._play_operator()
             return self.clock.now()
         instants = [max(due, leased or due) for due, leased in sent]
         if received:
             # While the API is down or refuses us, what is due waits for the next probe.
             due = min(due for _, due in received)
-            instants.append(max([due, *(hold.until for hold in holds.values() if hold.until)]))
+            instants.append(max([due, *(hold.until for hold in stopped.values() if hold.until)]))
         return min(instants, default=None)
 
     def _play_operator(self) -> None:
@@ -305,8 +306,8 @@ class World:
         with self.outside_sessions.begin() as session:
             if session.get(Hold, TOMBSTONES) is not None:
                 self.fired["tombstones stopped"] += 1
-                inbox.allow_held(session, now)
-                inbox.resume(session, TOMBSTONES)
+                holds.allow_held(session, now)
+                holds.resume(session, TOMBSTONES)
             self.fired["dead triggers replayed"] += replay_dead(session, DeadChoice(), now)
 
     # --- parts ----------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from external_crm.db import session_factory
-from receiver import inbox, messenger
+from receiver import holds, messenger
 from receiver.alarm import Bounds, Message
 from receiver.crm_api import BadAnswer, Refused, Temporary
 from receiver.gate import Limits
@@ -87,11 +87,11 @@ def test_a_circuit_that_opens_is_said(world: World, heard: Heard) -> None:
 
 def test_tombstones_that_stop_are_said_until_they_resume(world: World, heard: Heard) -> None:
     with session_factory(world.engine).begin() as session:
-        inbox.hold(session, inbox.TOMBSTONES, "Too many vanished.", world.clock.now())
+        holds.hold(session, holds.TOMBSTONES, "Too many vanished.", world.clock.now())
     upkeep(world, heard).run_once()
     assert heard.states() == [("tombstones", "raised")]
     with session_factory(world.engine).begin() as session:
-        inbox.resume(session, inbox.TOMBSTONES)
+        holds.resume(session, holds.TOMBSTONES)
     upkeep(world, heard).run_once()
     assert heard.states() == [("tombstones", "cleared")]
 
@@ -178,14 +178,16 @@ def test_without_a_place_to_go_the_log_says_it(world: World) -> None:
 
 class _Hook(BaseHTTPRequestHandler):
     status = 200
+    answer = b""
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.heard.put(json.loads(body))  # type: ignore[attr-defined]
         self.send_response(self.status)
         self.send_header("Location", "/login")
-        self.send_header("Content-Length", "0")
+        self.send_header("Content-Length", str(len(self.answer)))
         self.end_headers()
+        self.wfile.write(self.answer)
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -223,6 +225,14 @@ def test_a_worker_posts_an_alarm_to_the_webhook(hook: ThreadingHTTPServer, tmp_p
         serving.close()
     assert (said["alarm"], said["state"], said["until"]) == ("oldest", "raised", None)
     assert "waits still" in said["text"]
+
+
+def test_a_webhook_that_says_much_has_taken_it_all_the_same(
+    hook: ThreadingHTTPServer, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_Hook, "answer", b"<p>thanks</p>" * 6000)
+    url = f"http://127.0.0.1:{hook.server_address[1]}/hook"
+    messenger.make(Settings(alarm_url=url)).tell(a_message(world))
 
 
 @pytest.mark.parametrize("status", [302, 404, 500])

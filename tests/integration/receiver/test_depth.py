@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event, func, select
+from sqlalchemy import Engine, event, func, select, text
 
 from external_crm.db import read_session, session_factory
 from receiver import counts, inbox, repair, status_cli
@@ -143,6 +143,16 @@ def test_counts_are_what_counting_finds_whatever_happens(world: World) -> None:
         world.run(worker)
         Upkeep(world.engine, world.clock, Nobody(), Bounds(), Ages()).run_once()
     assert sum(check().values()) == 0
+
+
+def test_an_inbox_that_an_operator_emptied_counts_nothing(world: World) -> None:
+    store(world.engine, range(3), world.clock)
+    on_sqlite = world.engine.dialect.name == "sqlite"
+    emptying = "DELETE FROM inbox_triggers" if on_sqlite else "TRUNCATE inbox_triggers"
+    with session_factory(world.engine).begin() as session:
+        session.execute(text(emptying))
+    store(world.engine, range(1), world.clock)
+    assert "received   1\nwaiting    1\n" in status_cli.shown(world.engine, SETTINGS)
 
 
 def test_counts_of_connections_that_ended_are_brought_together(postgresql: Engine) -> None:

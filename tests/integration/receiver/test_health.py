@@ -1,5 +1,7 @@
 """/livez and /readyz, asked in-process on both databases."""
 
+import threading
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import Engine, delete, text
 
 from external_crm.db import session_factory
+from receiver import heartbeat
 from receiver.app import create_app
 from receiver.heartbeat import beating
 from receiver.models import Heartbeat
@@ -125,3 +128,26 @@ def test_a_forgotten_worker_is_no_problem_for_ever(engine: Engine, clock: TestCl
     response = app.test_client().get("/readyz")
     assert response.json is not None
     assert response.json["workers"] == []  # one was forgotten, the other took its leave
+
+
+def test_a_heartbeat_goes_on_after_whatever_went_wrong(
+    engine: Engine, clock: TestClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A driver's own error, which SQLAlchemy does not know, ended it for good once."""
+    monkeypatch.setattr(heartbeat, "BEAT_EVERY_S", 0.001)
+    beats: list[None] = []
+    goes_on = threading.Event()
+
+    class Clock:
+        def now(self) -> datetime:
+            beats.append(None)  # the first one is for the start
+            if len(beats) == 2:
+                raise ConnectionError("the server went away")
+            if len(beats) == 4:
+                goes_on.set()
+            return clock.now()
+
+    with beating(session_factory(engine), Clock(), "host/work-1", 0):
+        assert goes_on.wait(30)
+        status = create_app(Settings(secret=SECRET), engine, clock).test_client().get("/readyz")
+    assert status.status_code == 200

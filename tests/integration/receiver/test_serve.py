@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import socket
 import sqlite3
@@ -72,6 +73,17 @@ def test_a_killed_worker_is_started_again_and_readyz_says_so(serve: Serve) -> No
     (worker,) = json.loads(body)["workers"]
     assert (status, worker["alive"]) == (200, True)
     assert worker["restarts"] == 1
+
+
+def test_a_worker_that_cannot_be_started_takes_nothing_along(serve: Serve) -> None:
+    serving = started(serve())
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.prlimit(serving.process.pid, resource.RLIMIT_NOFILE, (3, hard))
+    os.kill(serving.child("work"), signal.SIGKILL)
+    serving.says("process not started")
+    assert serving.trigger("1") == 200
+    resource.prlimit(serving.process.pid, resource.RLIMIT_NOFILE, (soft, hard))
+    serving.says("Worker reads")
 
 
 @pytest.mark.parametrize("whose", ["the web process", "granian's own child"])

@@ -148,6 +148,16 @@ def test_a_silent_address_of_a_host_leaves_time_for_the_next(
         one.close()
 
 
+def test_an_address_of_a_family_that_the_system_lacks_is_passed_over(
+    transport: HttpTransport, tls_receiver: TlsReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = socket.getaddrinfo("127.0.0.1", tls_receiver.port, type=socket.SOCK_STREAM)[0]
+    both = [(-2, *entry[1:]), entry]  # as IPv6 where the kernel has none
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: both)
+    tls_receiver.will(answer(200, "here"))
+    assert transport.post(tls_receiver.url(), {}, b"").body == b"here"
+
+
 PACKED = gzip.compress(b"packed")
 
 

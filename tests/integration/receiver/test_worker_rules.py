@@ -11,7 +11,7 @@ import pytest
 from external_crm.apply import apply
 from external_crm.db import session_factory
 from external_crm.rows import Batch, Cause, Found, Key, NotFound
-from receiver import inbox, work
+from receiver import holds, work
 from receiver.crm_api import BadAnswer, Refused, Temporary
 from receiver.models import Hold
 from receiver.settings import Settings
@@ -749,8 +749,8 @@ def test_an_operator_lets_the_tombstones_go_on(world: World) -> None:
     world.clock.advance(30)
     world.run()
     with session_factory(world.engine).begin() as session:
-        assert inbox.allow_held(session, world.clock.now()) == 5
-        assert inbox.resume(session, "tombstones")
+        assert holds.allow_held(session, world.clock.now()) == 5
+        assert holds.resume(session, "tombstones")
     world.run_until_idle()
     assert all(world.row(key) is None for key in keys)
     # The guard counts anew: one more within the five minutes is none too many.
@@ -877,8 +877,8 @@ def test_workers_that_are_refused_at_the_same_time_stop_and_go_on_together(world
 
     def stop_and_resume(_number: int) -> None:
         for change in (
-            lambda s: inbox.hold(s, "credentials", "The password is wrong.", world.clock.now()),
-            lambda s: inbox.resume(s, "credentials"),
+            lambda s: holds.hold(s, "credentials", "The password is wrong.", world.clock.now()),
+            lambda s: holds.resume(s, "credentials"),
         ):
             together.wait(30)
             with session_factory(world.engine).begin() as session:

@@ -1,5 +1,6 @@
 """The threads that run Python share one core; web processes and workers share none."""
 
+import multiprocessing
 import os
 import threading
 
@@ -34,7 +35,7 @@ def test_a_request_is_answered_on_one_core_and_all_on_the_same() -> None:
 @several
 def test_a_worker_and_what_it_starts_share_one_core_until_it_ends() -> None:
     def work() -> tuple[set[int], object, list[int]]:
-        with worker_on_one_core():
+        with worker_on_one_core(None):
             own = os.sched_getaffinity(0)
             (started,) = in_a_thread(lambda: os.sched_getaffinity(0))
         return own, started, sorted(os.sched_getaffinity(0))
@@ -60,6 +61,25 @@ def test_processes_are_spread_over_the_cores_that_there_are(
     for role, expected in ((one_core.WEB, web), (one_core.WORKER, worker)):
         found = [one_core._one_of(cores, number, role) for number in range(1000, 1008)]
         assert sorted({tuple(one) for one in found}) == sorted({tuple(one) for one in expected})
+
+
+@pytest.mark.parametrize("role", ["web", "worker"])
+def test_neighbours_have_cores_of_their_own_whatever_their_process_ids(
+    monkeypatch: pytest.MonkeyPatch, role: str
+) -> None:
+    bound: list[list[int]] = []
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
+    monkeypatch.setattr(
+        os, "sched_setaffinity", lambda _, cores: bound.append(cores), raising=False
+    )
+    for number in (1, 2):
+        if role == "web":
+            monkeypatch.setattr(multiprocessing.current_process(), "_identity", (number,))
+            OneCore(lambda _environ, _start: [b"Stored."])({}, lambda *_: None)
+        else:
+            with worker_on_one_core(f"work-{number}"):
+                pass
+    assert len({tuple(cores) for cores in bound if len(cores) == 1}) == 2
 
 
 def test_where_binding_is_forbidden_the_request_is_answered(
