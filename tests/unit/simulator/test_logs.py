@@ -39,6 +39,7 @@ def test_each_hop_is_one_json_line_and_no_secret_is_in_any(
 def test_an_embedded_simulator_says_nothing_through_the_structlog_of_its_host(
     simulator: Simulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    structlog.reset_defaults()  # whatever another test left
     structlog.configure()
     try:
         one_delivery(simulator.services, "https://127.0.0.1:1/8x8")
