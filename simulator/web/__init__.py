@@ -33,7 +33,11 @@ def init_app(app: Flask) -> None:
     app.register_blueprint(blueprint)
     app.register_blueprint(theme.blueprint)
     app.jinja_env.globals["theme"] = theme.theme
-    app.jinja_env.filters |= {"instant": shown_instant, "counted": shown_count}
+    app.jinja_env.filters |= {
+        "instant": shown_instant,
+        "counted": shown_count,
+        "numbered": numbered,
+    }
     app.after_request(_add_safety_headers)
     register_error_pages(app)
 
@@ -47,6 +51,11 @@ def shown_count(count: int) -> str:
     """A number of rows that was counted by `db.count_to_most`."""
     most = db.MOST_COUNTED
     return f"more than {most:,}" if count > most else f"{count:,}"
+
+
+def numbered(count: int, one: str, many: str) -> str:
+    """How many of something, in words: `1 record`, `1,200 records`."""
+    return f"{count:,} {one if count == 1 else many}"
 
 
 def _add_safety_headers(response: Response) -> Response:
