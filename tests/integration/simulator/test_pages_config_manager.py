@@ -43,7 +43,10 @@ def test_the_page_shows_what_is_sent_beneath_each_box(browser: Browser) -> None:
     assert page.field("case_create").endswith("?AccountID=aaa&CaseID=ccc")
     assert page.field("followup_delete").endswith("?AccountID=aaa&CaseID=ccc&FollowupID=fff")
     assert page.field("task_delete").endswith("?AccountID=aaa&TaskID=ttt")
-    assert page.field("followup_edit").endswith("This box fires nothing.")
+    assert page.field("followup_edit").endswith(
+        "This box fires nothing: no such event is documented; the switch "
+        "CRM_SIM_FOLLOWUP_EDIT_TRIGGER is off."
+    )
     page = browser.submit(TRIGGERS, task_edit="https://crm.example.com/t?k=1")
     assert page.field("task_edit").endswith("&AccountID=aaa&TaskID=ttt")
 
