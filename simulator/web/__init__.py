@@ -4,11 +4,13 @@ In: the Flask app. Out: the app with Bootstrap served from here, light or dark, 
 form, and a sentence for every error. Pages work without JavaScript and load nothing from elsewhere.
 """
 
+import re
 from datetime import UTC, datetime
 
 from flask import Flask, Response
 from flask_bootstrap import Bootstrap5
 from flask_wtf import CSRFProtect
+from markupsafe import Markup
 
 from simulator import db
 from simulator.web import theme
@@ -37,6 +39,7 @@ def init_app(app: Flask) -> None:
         "instant": shown_instant,
         "counted": shown_count,
         "numbered": numbered,
+        "breakable": breakable,
     }
     app.after_request(_add_safety_headers)
     register_error_pages(app)
@@ -56,6 +59,11 @@ def shown_count(count: int) -> str:
 def numbered(count: int, one: str, many: str) -> str:
     """How many of something, in words: `1 record`, `1,200 records`."""
     return f"{count:,} {one if count == 1 else many}"
+
+
+def breakable(url: str) -> Markup:
+    """A URL that may be broken before its parts, so that no id is broken where there is room."""
+    return Markup("<wbr>").join(re.split("(?<=[^/:])(?=[/?&])", url))
 
 
 def _add_safety_headers(response: Response) -> Response:
