@@ -2,7 +2,7 @@
 
 In: the format, `console` or `json`. Out: events printed through structlog. Where nobody asked for
 that, as in a test that embeds a simulator, they go to the standard library's loggers, which keep
-them to themselves unless they are errors, however the embedding program has set up its own structlog.
+them to themselves unless they are errors, whatever structlog does for the embedding program.
 
 The events are named after the steps: enqueue, claim_due, send, record. No event carries a trigger
 URL, a password or a key: ids lead to the delivery, whose page shows the rest.
