@@ -1,5 +1,6 @@
 """Administrators set triggers, the CRM API's rights, custom fields, and load a CSV file."""
 
+import re
 from pathlib import Path
 
 import requests
@@ -51,6 +52,7 @@ def test_a_box_is_filled_and_the_next_change_calls_it(
     expect(window.get_by_role("alert")).to_contain_text("Nothing was saved")
     expect(window.get_by_text("8x8 Contact Center requires a secure URL")).to_be_visible()
     expect(box).to_have_value("http://crm.example.com/t")
+    expect(box).to_have_accessible_description(re.compile(r"AccountID=aaa.* secure URL"))
     expect(window.get_by_label("Task Delete")).to_have_value("https://crm.example.com/kept")
 
     box.fill(tls_receiver.url("/new?from=8x8"))
