@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from markupsafe import Markup, escape
+
 from simulator.agent_console.screens import LEADS_TO, Screen
 from simulator.local_crm.fields import Field, FieldType
 from simulator.local_crm.models import Record
@@ -43,7 +45,9 @@ def cell(record: Record, field: Field) -> Cell:
     leads_to = LEADS_TO.get(name)
     if leads_to and text:
         return Cell(name, text, f"{leads_to.address}/{text}")
-    return Cell(name, text, style="value breaks" if field.type is FieldType.EMAIL else "value")
+    if field.type is FieldType.EMAIL:
+        return Cell(name, escape(text).replace("@", Markup("@<wbr>")), style="value breaks")
+    return Cell(name, text)
 
 
 def rows(screen: Screen, records: Sequence[Record]) -> list[Row]:

@@ -36,8 +36,10 @@ def record_form(
 ) -> Form:
     """The form of a new record, or of the given one, with what was posted kept in it."""
     start = texts(screen, custom, record) if record else _default_values(screen, custom)
+    sent: MultiDict[str, str] = MultiDict() if posted is None else posted
     inputs = {
-        input_name(f): _input(f, start[input_name(f)], agents) for f in editable(screen, custom)
+        (name := input_name(f)): _input(f, [start[name], *sent.getlist(name)], agents)
+        for f in editable(screen, custom)
     }
     if record is None and screen.parent:
         label = fields.BY_NAME[screen.kind][screen.parent].label
@@ -103,7 +105,8 @@ def custom_text(field: Field, record: Record) -> str:
     return fields.slashed_date(value) if field.type is FieldType.DATE else value
 
 
-def _input(field: Field, start: str, agents: Sequence[Agent]) -> Any:
+def _input(field: Field, standing: Sequence[str], agents: Sequence[Agent]) -> Any:
+    """standing: what stands in it, before and after somebody typed."""
     if field.type is FieldType.LONG_TEXT:
         # Browsers send CRLF for a line break; the record keeps the line break alone.
         return TextAreaField(
@@ -115,19 +118,19 @@ def _input(field: Field, start: str, agents: Sequence[Agent]) -> Any:
         return StringField(f"{field.label} (UTC)", render_kw={"type": "datetime-local"})
     if field.type is FieldType.PICK:
         none = {} if field.required else {"": "(none)"}
-        return _select(field, {**none, **{choice: choice for choice in field.choices}}, start)
+        return _select(field, {**none, **{choice: choice for choice in field.choices}}, standing)
     if field.type is FieldType.DATE:
         return StringField(f"{field.label} (MM/DD/YYYY)")
     if field.type is FieldType.AGENT:
         named = {agent.agent_id: f"{agent.agent_id} ({agent.name})" for agent in agents}
-        return _select(field, {"": "(nobody)", **named}, start)
+        return _select(field, {"": "(nobody)", **named}, standing)
     return StringField(field.label)
 
 
-def _select(field: Field, choices: dict[str, str], start: str) -> Any:
+def _select(field: Field, choices: dict[str, str], standing: Sequence[str]) -> Any:
     """A select; choices: value -> label."""
     # A value that is no choice (any more) stays selectable, else Save would change it unseen.
-    extra = {} if start in choices else {start: start or "(none)"}
+    extra = {value: value or "(none)" for value in standing if value not in choices}
     # What is no choice is refused with a sentence by `fields.check`, not by wtforms.
     return SelectField(field.label, choices={**extra, **choices}, validate_choice=False)
 

@@ -5,11 +5,13 @@ their deliveries as they are when the page is made: seconds later they may be de
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from flask import session, url_for
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from simulator.agent_console.acting import is_silent
 from simulator.agent_console.actions import Done
@@ -57,10 +59,13 @@ def line_of_deletion(done: Deleted, *, switch: str) -> Line:
     return _line(_of_deletion(done, switch))
 
 
-def take() -> list[Line]:
-    """The lines to show now; they are not shown again."""
+def take(db: Session | None = None) -> list[Line]:
+    """The lines to show now; they are not shown again.
+
+    db: where the page reads deliveries too: it must not say two things of one.
+    """
     kept: list[dict[str, Any]] = session.pop(_KEY, [])
-    return [_line(each) for each in kept]
+    return [_line(each, db) for each in kept]
 
 
 def _of_deletion(done: Deleted, switch: str) -> dict[str, Any]:
@@ -80,12 +85,12 @@ def _entry(
     return entry | {"silence": silence}
 
 
-def _line(kept: dict[str, Any]) -> Line:
+def _line(kept: dict[str, Any], db: Session | None = None) -> Line:
     what, trigger = kept["what"], f"{kept['kind']} {kept['event']}"
     if kept["deliveries"]:
-        with read_session(services().engine) as db:
+        with nullcontext(db) if db else read_session(services().engine) as read:
             found = select(Delivery).where(Delivery.id.in_(kept["deliveries"]))
-            deliveries = db.scalars(found.order_by(Delivery.id)).all()
+            deliveries = read.scalars(found.order_by(Delivery.id)).all()
         count = kept["count"]
         fired = (
             f"Its trigger {trigger} fired:"

@@ -4,12 +4,13 @@ In: an agent's request. Out: a page; of a deleted record, under 404, what is lef
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from flask import abort, render_template
 from sqlalchemy.orm import Session
 
-from simulator.agent_console import forms, reads
+from simulator.agent_console import forms, notices, reads
 from simulator.agent_console.cells import Cell, cell
 from simulator.agent_console.screens import LEADS_TO, SCREENS, Screen
 from simulator.db import read_session
@@ -37,6 +38,7 @@ def show_record(path: str, record_id: str) -> Page:
             ],
             children=reads.children_of(db, screen, record_id),
             leads_to=LEADS_TO,
+            take_notices=partial(notices.take, db),
             **_history(db, screen, record_id),
         )
 

@@ -22,6 +22,7 @@ from simulator.local_crm import custom_fields, queries
 from simulator.local_crm.changes import ChangeRefused, RecordNotFound
 from simulator.local_crm.fields import Field
 from simulator.local_crm.models import Agent
+from simulator.local_crm.verdicts import judge
 from simulator.services import services
 from simulator.triggers.urls import Event
 from simulator.web.answers import Page
@@ -82,7 +83,10 @@ def create(path: str) -> Page:
     sheet = _new_sheet(screen)
     values, problems = forms.read_form(screen, sheet.custom, sheet.form, sheet.agents)
     if problems:
-        return sheet.page(problems)
+        # What only a look at other records tells is said at the same time.
+        with read_session(services().engine) as db:
+            [refused] = judge(db, screen.kind, [values], sheet.custom)
+        return sheet.page((refused.problems if refused else {}) | problems)
     try:
         with services().sessions.begin() as db:
             sent = submissions.earlier(db)
@@ -90,8 +94,8 @@ def create(path: str) -> Page:
                 now = services().clock.now()
                 done = actions.create(db, screen.kind, values, author(), now)
                 submissions.remember(db, done, now)
-    except ChangeRefused as refused:
-        return sheet.page(refused.problems)
+    except ChangeRefused as error:
+        return sheet.page(error.problems)
     if sent is None:
         return _to_record(screen, done)
     if sent.had_same_entries:

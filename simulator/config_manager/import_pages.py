@@ -147,6 +147,7 @@ def _mapping_page(
     return render_template(
         "config_manager/import_mapping.html",
         upload=kept,
+        encodings=uploads.ENCODINGS,
         total=survey.total,
         columns=columns,
         fields=fields,

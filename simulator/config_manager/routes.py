@@ -4,6 +4,7 @@ In: an administrator's request. Out: a page, or a redirect after a save. A form 
 wrong in it saves nothing. Killed before the commit: all is as it was.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,6 +28,7 @@ blueprint = Blueprint(
     "config_manager", __name__, url_prefix="/config/integration", template_folder="templates"
 )
 _ACCESS_ROW = 1
+_BENEATH = 47  # characters beneath a box
 Page = str | tuple[str, int] | Response
 
 
@@ -82,9 +84,9 @@ def save_api() -> Page:
 
 def _triggers_page(form: Form) -> str:
     continuation = services().settings.trigger_query_continuation
-    # What follows the URL in a box, by kind and event: it continues a query that is there.
+    # By kind and event; the ids continue a query that is there.
     sent = {
-        box: trigger_url(url, EXAMPLE_IDS[box[0]], continuation).removeprefix(url)
+        box: _end_of(trigger_url(url, EXAMPLE_IDS[box[0]], continuation))
         for box, url in forms.typed_urls(form).items()
     }
     return render_template(
@@ -96,6 +98,13 @@ def _triggers_page(form: Form) -> str:
         sent=sent,
         followup_edit_fires=services().settings.followup_edit_trigger,
     )
+
+
+def _end_of(url: str) -> str:
+    """As much of a URL as stands beneath a box, from one of its parts on: boxes cut its end off."""
+    parts = [0, *(found.start() for found in re.finditer("(?<=[^/:])[/?&]", url))]
+    start = next((at for at in parts if len(url) - at <= _BENEATH), len(url) - _BENEATH)
+    return f"…{url[start:]}" if start else url
 
 
 def _api_page(form: ApiForm) -> str:

@@ -63,9 +63,11 @@ def store(file: FileStorage, kind: Kind, encoding: str) -> Upload:
     upload = Upload(secrets.token_hex(16), name, kind, encoding)
     file.save(upload.path)
     try:
-        survey(upload)
+        if not survey(upload).total:
+            raise ImportRefused(f"{upload.name} has column names, but no record below them.")
     except ImportRefused as refused:
         upload.path.unlink(missing_ok=True)
+        _survey_path(upload.path).unlink(missing_ok=True)
         raise ImportRefused(upload.in_words(refused)) from refused
     return upload
 

@@ -25,6 +25,7 @@ blueprint = Blueprint(
     "interactions", __name__, url_prefix="/interactions", template_folder="templates"
 )
 _KEY = "interaction"  # in the cookie: what was done, until the next page
+_FIRED = "interaction_fired"  # the deliveries that came of it (trigger.email-silent)
 _SHOWN_CHANGES = 10
 _PATHS = {
     Kind.CUSTOMER: "customers",
@@ -92,7 +93,10 @@ def receive_email() -> Page:
     reopens = services().settings.email_reopens_closed_case
     try:
         with services().sessions.begin() as db:
+            latest = _newest(db, Delivery)
             filed = inbound_email.receive(db, email, services().clock.now(), reopens=reopens)
+            fired = select(Delivery.id).where(Delivery.id > latest).order_by(Delivery.id)
+            session[_FIRED] = list(db.scalars(fired))
     except ChangeRefused as refused:
         form.sender.errors = [str(refused)]
         return _page(CallForm(), form), 422
@@ -110,10 +114,12 @@ def _page(call: CallForm, form: EmailForm, *, nobody_calls: bool = False) -> str
         call=call,
         form=form,
         done=session.pop(_KEY, None),
+        fired=session.pop(_FIRED, []),
         nobody_calls=nobody_calls,
         changes=changes,
         newest_delivery=newest_delivery,
         reopens=services().settings.email_reopens_closed_case,
+        email_fires=services().settings.email_fires,
         paths={kind.value: path for kind, path in _PATHS.items()},
     )
 

@@ -12,6 +12,7 @@ The file is read twice: what is wrong with it as a whole is known before the fir
 
 import csv
 import io
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -37,6 +38,8 @@ _CELL_LIMIT = 10_000_000  # characters; a longer cell is a quote that was never 
 _SHOWN_VALUE = 100
 _ROWS_AT_A_TIME = 1_000
 _UTF8_MARK = "\ufeff"
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_LOOKED_AT_BYTES = 1_000
 _UTF8_MARK_AS_LATIN_1 = "ï»¿"
 
 
@@ -194,6 +197,7 @@ def _survey(file: TextIO, path: Path, encoding: str) -> Survey:
     first: list[str] = []
     try:
         header = next(rows, _Row(1, [])).cells
+        line = 1
         for row in rows:
             line, total = row.line, total + 1
             first = first or row.cells
@@ -203,20 +207,34 @@ def _survey(file: TextIO, path: Path, encoding: str) -> Survey:
                     "takes. Split the file."
                 )
     except UnicodeDecodeError as error:
+        if _is_binary(path):  # another encoding would not help
+            raise ImportRefused(
+                f"{path} is no text, but something like a picture or a workbook. Save it as CSV."
+            ) from None
         raise OtherEncoding(
             f"{path} is not UTF-8: line {_first_undecodable_line(path)} has the byte "
             f"0x{error.object[error.start]:02X}.",
             "Save it as UTF-8, or give --encoding latin-1.",
         ) from None
     except csv.Error as error:
-        raise ImportRefused(f"{path} is not CSV after line {line}: {error}.") from None
+        where = f"after line {line}" if line else "from its first line on"
+        raise ImportRefused(f"{path} is not CSV {where}: {error}.") from None
     if not header:
         raise ImportRefused(f"{path} is empty. Its first line must name the columns.")
     if header[0].startswith(_UTF8_MARK_AS_LATIN_1):
         raise OtherEncoding(f"{path} begins with the mark of UTF-8.", "Leave out --encoding.")
-    if any("\0" in name for name in header):
-        raise ImportRefused(f"{path} is not CSV: its first line has a NUL. Save it as text.")
+    # In Latin-1 every file can be read, a picture too.
+    if any(unicodedata.category(sign) == "Cc" for sign in "".join(header) if sign not in "\t\r\n"):
+        raise ImportRefused(
+            f"{path} is not CSV: its first line has a control character. Save it as text."
+        )
     return Survey(header, total, first)
+
+
+def _is_binary(path: Path) -> bool:
+    with path.open("rb") as file:
+        beginning = file.read(_LOOKED_AT_BYTES)
+    return b"\0" in beginning and not beginning.startswith(_UTF16_MARKS)
 
 
 def _first_undecodable_line(path: Path) -> int:

@@ -4,11 +4,13 @@ In: the Flask app. Out: the app with Bootstrap served from here, light or dark, 
 form, and a sentence for every error. Pages work without JavaScript and load nothing from elsewhere.
 """
 
+import re
 from datetime import UTC, datetime
 
 from flask import Flask, Response
 from flask_bootstrap import Bootstrap5
 from flask_wtf import CSRFProtect
+from markupsafe import Markup
 
 from simulator import db
 from simulator.web import theme
@@ -33,7 +35,12 @@ def init_app(app: Flask) -> None:
     app.register_blueprint(blueprint)
     app.register_blueprint(theme.blueprint)
     app.jinja_env.globals["theme"] = theme.theme
-    app.jinja_env.filters |= {"instant": shown_instant, "counted": shown_count}
+    app.jinja_env.filters |= {
+        "instant": shown_instant,
+        "counted": shown_count,
+        "numbered": numbered,
+        "breakable": breakable,
+    }
     app.after_request(_add_safety_headers)
     register_error_pages(app)
 
@@ -47,6 +54,16 @@ def shown_count(count: int) -> str:
     """A number of rows that was counted by `db.count_to_most`."""
     most = db.MOST_COUNTED
     return f"more than {most:,}" if count > most else f"{count:,}"
+
+
+def numbered(count: int, one: str, many: str) -> str:
+    """How many of something, in words: `1 record`, `1,200 records`."""
+    return f"{count:,} {one if count == 1 else many}"
+
+
+def breakable(url: str) -> Markup:
+    """A URL that may be broken before its parts, so that no id is broken where there is room."""
+    return Markup("<wbr>").join(re.split("(?<=[^/:])(?=[/?&])", url))
 
 
 def _add_safety_headers(response: Response) -> Response:

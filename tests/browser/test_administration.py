@@ -1,5 +1,6 @@
 """Administrators set triggers, the CRM API's rights, custom fields, and load a CSV file."""
 
+import re
 from pathlib import Path
 
 import requests
@@ -51,12 +52,13 @@ def test_a_box_is_filled_and_the_next_change_calls_it(
     expect(window.get_by_role("alert")).to_contain_text("Nothing was saved")
     expect(window.get_by_text("8x8 Contact Center requires a secure URL")).to_be_visible()
     expect(box).to_have_value("http://crm.example.com/t")
+    expect(box).to_have_accessible_description(re.compile(r"AccountID=aaa.* secure URL"))
     expect(window.get_by_label("Task Delete")).to_have_value("https://crm.example.com/kept")
 
     box.fill(tls_receiver.url("/new?from=8x8"))
     window.get_by_role("button", name="Save").click()
     expect(window.get_by_role("status")).to_have_text("The CRM triggers are saved.")
-    expect(window.get_by_text("&AccountID=aaa", exact=True)).to_be_visible()
+    expect(window.get_by_text("/new?from=8x8&AccountID=aaa")).to_be_visible()
     open_page(window, "Customers")
     window.get_by_role("link", name="Create the first one").click()
     window.get_by_label("First Name").fill("Ada")

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
+from simulator.agent_console import reads
 from simulator.app import create_app
 from simulator.clock import ManualClock
 from simulator.db import read_session
@@ -23,7 +24,7 @@ from simulator.local_crm.models import (
 )
 from simulator.services import Services
 from simulator.settings import Settings
-from simulator.triggers.models import Delivery
+from simulator.triggers.models import Delivery, DeliveryState
 from simulator.triggers.urls import BOXES, Kind
 from tests.conftest import MORNING
 from tests.forms import Browser, Page
@@ -291,6 +292,37 @@ def test_a_case_needs_a_customer_that_exists(browser: Browser) -> None:
     assert page.value("accountnum") == "4711"
 
 
+def test_all_that_is_wrong_with_a_new_record_is_said_at_once(browser: Browser) -> None:
+    page = browser.submit("/agent/tasks/new?accountnum=1", subject=" ", phone="1" * 39)
+    assert page.problem("accountnum") == "Account Number: there is no Customer 1."
+    assert page.problem("subject") == "Subject is required."
+    assert page.problem("phone") == "Phone is 39 characters long; at most 38 are allowed."
+
+
+def test_a_line_and_the_table_below_it_say_the_same_of_a_delivery(
+    browser: Browser, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_all_urls(browser)
+    read = reads.latest_deliveries
+
+    def read_and_then_it_is_delivered(*about: Any) -> Any:
+        found = read(*about)
+        with services.sessions.begin() as session:
+            session.execute(update(Delivery).values(state=DeliveryState.DELIVERED))
+        return found
+
+    monkeypatch.setattr(reads, "latest_deliveries", read_and_then_it_is_delivered)
+    page = browser.submit("/agent/customers/new", firstname="Ada", lastname="Byron")
+    assert "delivery 1 waiting" in page.flashes[0]
+    assert [each.text for each in page.document.find_class("badge")] == ["waiting"] * 2
+
+
+def test_an_email_is_broken_after_its_at_sign(browser: Browser, customer: str) -> None:
+    browser.submit(f"/agent/customers/{customer}/edit", email="<b>@example.com")
+    for path in ("/agent/customers", f"/agent/customers/{customer}"):
+        assert b"&lt;b&gt;@<wbr>example.com" in browser.get(path).content
+
+
 def test_html_in_a_field_comes_back_as_text(browser: Browser) -> None:
     script = '<script>alert("x")</script>&amp;'
     page = browser.submit(
@@ -315,6 +347,8 @@ def test_a_record_shows_parents_children_and_versions_as_links(
     assert f"/agent/followups/{FIRST}" in page.links
     assert f"/agent/followups/new?casenum={case}" in page.links
     page = browser.get(f"/agent/customers/{customer}")
+    headings = page.document.xpath("//section[@id='cases']//th/text()")
+    assert headings == ["Case Number", "Subject", "Status", "Priority", "Created"]
     assert {f"/agent/cases/{case}", f"/agent/followups/{FIRST}"} <= set(page.links)
     (versions,) = page.document.xpath("//section[@id='versions']")
     row = [cell.text_content() for cell in versions.xpath(".//tbody//td")]

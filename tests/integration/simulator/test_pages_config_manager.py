@@ -43,9 +43,15 @@ def test_the_page_shows_what_is_sent_beneath_each_box(browser: Browser) -> None:
     assert page.field("case_create").endswith("?AccountID=aaa&CaseID=ccc")
     assert page.field("followup_delete").endswith("?AccountID=aaa&CaseID=ccc&FollowupID=fff")
     assert page.field("task_delete").endswith("?AccountID=aaa&TaskID=ttt")
-    assert page.field("followup_edit").endswith("This box fires nothing.")
+    assert page.field("followup_edit").endswith(
+        "This box fires nothing: the switch followup_edit_trigger is off."
+    )
     page = browser.submit(TRIGGERS, task_edit="https://crm.example.com/t?k=1")
-    assert page.field("task_edit").endswith("&AccountID=aaa&TaskID=ttt")
+    assert page.field("task_edit").endswith("…/t?k=1&AccountID=aaa&TaskID=ttt")
+    page = browser.submit(TRIGGERS, case_edit=f"https://crm.example.com/{'secret' * 9}/case/edit")
+    assert page.field("case_edit").endswith(" …/case/edit?AccountID=aaa&CaseID=ccc")
+    page = browser.submit(TRIGGERS, case_edit="https://a.example/c")
+    assert page.field("case_edit").endswith(" https://a.example/c?AccountID=aaa&CaseID=ccc")
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,7 @@ def test_a_choice_that_is_not_on_the_list_is_refused(browser: Browser) -> None:
     sent = [(n, v) for n, v in pairs if n not in names] + list(names.items())
     refused = browser.post(page.path, sent, referer=page.url)
     assert refused.problem("custom-tier") == "Tier must be one of: Gold, Tin."
+    assert refused.value("custom-tier") == "Lead"
 
 
 def test_a_record_from_before_a_field_was_defined_can_be_edited(

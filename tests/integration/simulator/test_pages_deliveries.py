@@ -52,6 +52,7 @@ def test_the_table_shows_a_waiting_delivery(browser: Browser) -> None:
         "now 2026-03-02 09:00:00 UTC",
     ]
     assert {"/deliveries/1", "/agent/customers/10000000"} <= set(page.links)
+    assert b"<wbr>?AccountID=10000000</code>" in page.content  # broken there, not in the id
 
 
 def test_a_delivery_shows_every_attempt(

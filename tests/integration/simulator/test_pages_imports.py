@@ -24,6 +24,8 @@ from tests.local_crm import fill_boxes
 
 IMPORTS = "/config/crm/imports"
 BULK = "/config/crm/bulk"
+PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\xff\n"
+XLSX = b"PK\x03\x04\x14\x00\x08\x08\x08\x00\xab\x5a[Content_Types].xml\n"
 
 
 @pytest.fixture(autouse=True)
@@ -86,6 +88,7 @@ def test_a_file_is_uploaded_mapped_and_loaded_and_nothing_fires(
     assert "Zoë" in page.field("column-0")
     done = loaded(browser, services, page, **{"column-1": "LASTNAME"})
     assert "Finished: 2 of 2" in done.text
+    assert done.document.xpath("//nav//a[@aria-current]/text()") == ["Imports"]
     assert "2 records were loaded, 0 rows were rejected. No trigger fired." in done.text
     assert customers(services) == [("Zoë", "O'Brien"), ("伟", "王")]
     assert deliveries(services) == 0
@@ -122,10 +125,16 @@ def test_rejected_rows_are_named_and_can_be_downloaded_with_their_reasons(
     [
         ("a,b\nZoë,x\n".encode("latin-1"), "utf-8", "people.csv is not UTF-8: line 2 has the byte"),
         ("\ufeffa,b\n".encode(), "latin-1", "people.csv begins with the mark of UTF-8. Save it as"),
-        (b"\x89PNG\r\n\x1a\n\x00\x00", "utf-8", "people.csv is not UTF-8: line 1"),
+        (PNG, "utf-8", "people.csv is no text, but something like a picture or a workbook."),
+        (PNG, "latin-1", "people.csv is not CSV: its first line has a control character."),
+        (XLSX, "utf-8", "people.csv is no text, but something like a picture or a workbook."),
+        (XLSX, "latin-1", "people.csv is not CSV: its first line has a control character."),
+        ("a,b\n1,2\n".encode("utf-16"), "utf-8", "people.csv is not UTF-8: line 1"),
         ("a,b\n1,2\n".encode("utf-16"), "latin-1", "people.csv is not CSV: its first line has a"),
-        (b'a,b\n"1,2\n', "utf-8", "people.csv is not CSV after line"),
+        (b'a,b\n"1,2\n', "utf-8", "people.csv is not CSV after line 1: "),
+        (b'"a,b\n1,2\n', "utf-8", "people.csv is not CSV from its first line on: "),
         (b"", "utf-8", "people.csv is empty. Its first line must name the columns."),
+        (b"firstname,lastname\n", "utf-8", "people.csv has column names, but no record below"),
         (b"a,b\n" + b"1,2\n" * 60_000, "utf-8", "people.csv has more than 50000 records"),
     ],
 )
@@ -146,7 +155,10 @@ def test_a_file_in_latin_1_is_loaded_when_it_is_said_to_be(
     browser: Browser, client: FlaskClient, services: Services
 ) -> None:
     content = "firstname,lastname\nZoë,Müller\n".encode("latin-1")
-    loaded(browser, services, upload(client, content, encoding="latin-1"))
+    page = upload(client, content, encoding="latin-1")
+    assert "The file has 1 record in Latin-1;" in page.text
+    done = loaded(browser, services, page)
+    assert "1 record was loaded, 0 rows were rejected." in done.text
     assert customers(services) == [("Zoë", "Müller")]
 
 
@@ -287,6 +299,8 @@ def test_customers_are_created_in_bulk_and_nothing_fires(
     done = browser.get(begun.path)
     assert "Finished: 1,200 of 1,200" in done.text
     assert "1,200 records were loaded" in done.text
+    [see_them] = done.document.xpath("//a[text()='See them in Agent Console']/@href")
+    assert "/agent/customers/10001199" in browser.get(see_them).links  # the newest
     assert len(customers(services)) == 1200
     assert deliveries(services) == 0
 

@@ -224,7 +224,8 @@ def test_the_journal_shows_calls_both_ways(
     assert sent[2:5] == ["Customer Create", "delivery 1, record 10000000", "200"]
     assert sent[5].startswith(f"GET {tls_receiver.url('/box')}")
     assert "hush-hush" not in page.text
-    assert {"/deliveries/1", "/agent/customers/10000000"} <= set(page.links)
+    assert page.links.count("/deliveries/1") == 1
+    assert page.links.count("/agent/customers/10000000") == 2
     assert len(rows(browser.get("/deliveries/journal?door=crm_api"))) == 1
 
 

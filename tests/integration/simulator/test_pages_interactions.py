@@ -1,11 +1,17 @@
 """A call ends, an email arrives: the Local CRM changes, and nothing fires."""
 
+from collections.abc import Iterator
+
 import pytest
+from flask import Flask
 from sqlalchemy import func, select
 
+from simulator.app import create_app
+from simulator.clock import ManualClock
 from simulator.db import read_session
 from simulator.local_crm.models import Case, Customer, Followup, Task
 from simulator.services import Services
+from simulator.settings import Settings
 from simulator.triggers.models import Delivery
 from simulator.triggers.urls import Kind
 from tests.forms import Browser, Page
@@ -144,6 +150,36 @@ def test_an_email_opens_a_closed_case_again_and_fires_nothing(
     assert f"Case {FIRST} was closed and is open again." in page.flashes[0]
     assert browser.get(f"/agent/cases/{FIRST}").field("status") == "Open"
     assert count(services, Delivery) == 1  # the agent's
+
+
+class TestUnderItsSwitch:
+    """trigger.email-silent"""
+
+    @pytest.fixture
+    def app(self, sim_settings: Settings, clock: ManualClock) -> Iterator[Flask]:
+        """With the switch on."""
+        app = create_app(sim_settings.model_copy(update={"email_fires": True}), clock=clock)
+        yield app
+        app.extensions["crm_simulator"].close()
+
+    def test_an_email_fires_and_the_page_says_so(self, browser: Browser) -> None:
+        page = write(browser, "Noise on the line")
+        assert page.flashes == [
+            f"The email was received; it made Customer {FIRST} and Case {FIRST}. "
+            "Triggers fired, since the switch email_fires is on: delivery 1, delivery 2."
+        ]
+        assert {"/deliveries/1", "/deliveries/2"} <= set(page.links)
+        assert "since the switch email_fires is on, what an email changes" in page.text
+        page = browser.submit(PAGE, action=CALL)
+        assert "No trigger fired: delivery 2 is still the newest." in page.flashes[0]
+
+
+def test_the_latest_changes_lead_to_what_is_left_of_a_deleted_record(browser: Browser) -> None:
+    browser.submit("/agent/customers/new", firstname="Ada", lastname="Byron")
+    browser.submit(f"/agent/customers/{FIRST}/delete")
+    newest = browser.get(PAGE).document.xpath("//tbody/tr[1]//a/@href")
+    assert [browser.get(link).status for link in newest] == [404]
+    assert "was deleted" in browser.get(newest[0]).text
 
 
 def test_a_sender_without_an_address_is_said_beside_the_field(

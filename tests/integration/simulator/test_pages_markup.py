@@ -167,7 +167,7 @@ def test_in_a_file_its_name_its_columns_and_its_cells(
     done = browser.send(page, **{"column-1": "COMMENTS"})
     services.wait_for_jobs()
     over = browser.get(done.path)
-    assert "1 records were loaded, 2 rows were rejected." in over.text
+    assert "1 record was loaded, 2 rows were rejected." in over.text
     refused = upload(client, b"\x00<b>", name="<b>.png")
     assert "<b>.png is not CSV" in refused.text
     for each in (
