@@ -128,6 +128,10 @@ def test_a_trusted_proxy_names_the_client(serve: Serve) -> None:
     serving.says("203.0.113.9")
 
 
+def test_localhost_is_where_it_listens(serve: Serve) -> None:
+    assert started(serve(HOST="localhost")).trigger("1") == 200
+
+
 def test_many_web_and_worker_processes_share_one_postgresql(postgresql: Engine) -> None:
     """Each customer is named by two triggers, in whatever process they and their reads end up."""
     external_databases.empty(postgresql)
