@@ -1,6 +1,7 @@
 """`crm-receiver doctor` and `fetch` against a running simulator: what an operator is told."""
 
 import os
+import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from receiver.cli import main
 from simulator.server import Simulator
 from tests.forms import Browser
+from tests.small_disk import cluster
 from tests.tls_receiver import Authority, TlsReceiver
 
 Run = Callable[..., Result]
@@ -126,6 +128,19 @@ def test_a_database_in_memory_is_weak_and_refused_by_strict(run: Run) -> None:
     finally:
         for left in memory.glob(f"{path.name}*"):
             left.unlink()
+
+
+def test_a_server_without_fsync_is_weak_and_refused_by_strict(run: Run) -> None:
+    with tempfile.TemporaryDirectory(prefix="receiver-doctor-") as folder:
+        Path(folder).chmod(0o755)  # the user postgres has to reach it
+        with cluster(Path(folder) / "server") as server:
+            assert run("migrate", DATABASE_URL=server.url).exit_code == 0
+            done = run("doctor", DATABASE_URL=server.url)
+            assert (weights(done)["durability"], done.exit_code) == ("weak", 0)
+            assert "PostgreSQL runs with fsync = off" in done.stdout
+            assert run("doctor", "--strict", DATABASE_URL=server.url).exit_code == 1
+            server.stop()
+            assert weights(run("doctor", DATABASE_URL=server.url))["database"] == "bad"
 
 
 def test_from_outside_a_certificate_of_our_own_is_not_trusted(
