@@ -137,15 +137,15 @@ def make_engine(url: str, patience_s: float = 5.0) -> Engine:
                     "options": options,
                 },
             )
-    except (ArgumentError, NoSuchModuleError) as error:
+    except (ArgumentError, NoSuchModuleError, ValueError) as error:  # ValueError: of the port
         raise DatabaseUnusable(
             "The database URL is not usable. "
             "Use sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME."
         ) from error
     except ModuleNotFoundError as error:
         raise DatabaseUnusable(
-            f"The driver for this database is not installed ({error.name}). "
-            "Install crm-trigger-kit[postgres]."
+            f"The driver for this database is not installed ({error.name}). Install "
+            "crm-trigger-kit[postgres], and use postgresql+psycopg://USER@HOST/NAME."
         ) from error
     raise DatabaseUnusable(
         f"The database must be SQLite or PostgreSQL, not {backend}. "

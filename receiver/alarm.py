@@ -26,7 +26,7 @@ TRY_AGAIN_AFTER = timedelta(seconds=60)
 _STOPPED = {
     CREDENTIALS: "The CRM API refuses our credentials or rights; nothing is read until it does "
     "not.",
-    CIRCUIT: "The CRM API does not answer; it is only probed.",
+    CIRCUIT: "The CRM API does not answer as it should; it is only probed.",
     TOMBSTONES: "No record is removed any more.",
 }
 

@@ -106,7 +106,9 @@ def serve() -> None:
     settings.check_tls()
     settings.check_work()
     logs.configure(settings.log_format)
-    open_engine(settings).dispose()
+    engine = open_engine(settings)
+    work.make_sink(settings, engine)  # its sentence, instead of one from each worker in turn
+    engine.dispose()
     sys.exit(supervisor.serve(settings))
 
 

@@ -83,12 +83,21 @@ class BadAnswer(CrmApiError):
         self.reply = reply
 
 
-class _RefusedReply(Exception):
-    """One reply that reads like a refusal; `reply` is its beginning."""
+class _Doubted(Exception):
+    """One reply that brings no record; `reply` is its beginning, `error` what it says itself."""
 
-    def __init__(self, message: str, reply: str) -> None:
-        super().__init__(message)
+    def __init__(self, reason: BadReply | str, reply: str) -> None:
+        super().__init__(str(reason))
         self.reply = reply
+        self.error = (reason.code, reason.text) if isinstance(reason, ApiErrorReply) else None
+
+
+class _RefusedReply(_Doubted):
+    """It reads like a refusal."""
+
+
+class _Unusable(_Doubted):
+    """It cannot be read, or says an error."""
 
 
 class RecordSource(Protocol):
@@ -134,22 +143,34 @@ class CrmApi:
     def _ask(self, about: str, kind: Kind, xml: bytes, read: Callable[[bytes], T]) -> T:
         """What the reply holds.
 
-        A refusal is believed only if a second read, of the same kind but of a record that there
-        is not, is refused too: else it is this record's own error, whose text or code happens to
-        read like one.
+        A reply that brings no record is doubted until a second read, of a record that there is
+        not, tells whose fault it is. Refused are we only if that one, of the same kind, is refused
+        too; the API is at fault only if one of another kind gets nothing that can be read either,
+        or the same error. Else it is this record's own reply, whatever it reads like.
         """
         try:
             return self._call(about, xml, read)
-        except _RefusedReply as refused:
-            nobody = Key(kind, _NO_RECORD)
-            try:
-                request = get_request(nobody, self._credentials)
-                self._call(str(nobody), request, partial(read_reply, nobody))
-            except _RefusedReply:
-                raise Refused(str(refused), kind) from refused
-            except BadAnswer:
-                pass  # let in, and told something else
-            raise BadAnswer(str(refused), refused.reply) from refused
+        except _Doubted as first:
+            refused = isinstance(first, _RefusedReply)
+            second = self._read_nobody(kind if refused else _another(kind))
+            if refused and isinstance(second, _RefusedReply):
+                raise Refused(str(first), kind) from first
+            if isinstance(second, _Unusable) and second.error in (None, first.error):
+                sentence = "The CRM API gives no usable reply, whatever is asked"
+                raise Temporary(f"{sentence}. {second}") from first
+            raise BadAnswer(str(first), first.reply) from first
+
+    def _read_nobody(self, kind: Kind) -> "_Doubted | None":
+        """What is wrong with the reply about a record that there is not, if anything."""
+        nobody = Key(kind, _NO_RECORD)
+        request = get_request(nobody, self._credentials)
+        try:
+            self._call(str(nobody), request, partial(read_reply, nobody))
+        except _Doubted as doubted:
+            return doubted
+        except BadAnswer:
+            pass  # too large: let in, at least
+        return None
 
     def _call(self, about: str, xml: bytes, read: Callable[[bytes], T]) -> T:
         url, headers, body = addressed(self._base, xml, self._credentials)
@@ -165,10 +186,10 @@ class CrmApi:
             found = read(reply.body)
         except ApiErrorReply as error:
             if error.code in self._refused_codes or _REFUSAL.search(error.text):
-                raise _RefusedReply(str(error), _excerpt(reply.body)) from error
-            raise BadAnswer(str(error), _excerpt(reply.body)) from error
+                raise _RefusedReply(error, _excerpt(reply.body)) from error
+            raise _Unusable(error, _excerpt(reply.body)) from error
         except BadReply as error:
-            raise BadAnswer(str(error), _excerpt(reply.body)) from error
+            raise _Unusable(error, _excerpt(reply.body)) from error
         if is_doubtful(reply.body):
             log.warning("doubtful encoding", record=about, declared="ISO-8859-1", looks="UTF-8")
         return found
@@ -187,6 +208,10 @@ def addressed(
         return f"{base}/cc/v1/wapi", headers, xml
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     return f"{base}/WAPI/wapi.php", headers, urlencode({"xml_query": xml}).encode()
+
+
+def _another(kind: Kind) -> Kind:
+    return Kind.CASE if kind is Kind.CUSTOMER else Kind.CUSTOMER
 
 
 def _check_status(reply: Reply) -> None:

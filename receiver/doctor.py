@@ -30,6 +30,10 @@ _NO_RECORD = "0"  # nobody has seen a record with this number
 # Types of file systems that a SQLite file may be on.
 _IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 _OVER_THE_NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "ceph"})
+_UNLOGGED = (
+    "SELECT relname FROM pg_class WHERE relkind = 'r' AND relpersistence = 'u' "
+    "AND pg_table_is_visible(oid) ORDER BY relname"
+)
 _SURVIVES = "A 200 on it outlasts a process kill, a machine crash and a power loss"
 
 
@@ -208,6 +212,7 @@ def _durability_of_postgresql(engine: Engine) -> Finding:
             name: str(connection.exec_driver_sql(f"SHOW {name}").scalar())
             for name in ("fsync", "synchronous_commit", "full_page_writes")
         }
+        unlogged = connection.exec_driver_sql(_UNLOGGED).scalars().all()
     if found["fsync"] == "off" or found["full_page_writes"] == "off":
         setting = "fsync" if found["fsync"] == "off" else "full_page_writes"
         return Finding(
@@ -224,6 +229,13 @@ def _durability_of_postgresql(engine: Engine) -> Finding:
             "PostgreSQL runs with synchronous_commit = off: a machine crash or a power loss loses "
             "the triggers of the last moments, although they were answered with 200.",
             "Set synchronous_commit = on, for this database or in postgresql.conf.",
+        )
+    if unlogged:
+        return Finding(
+            Weight.WEAK,
+            subject,
+            f"PostgreSQL keeps {', '.join(unlogged)} unlogged: a crash of the server empties them.",
+            f"Run ALTER TABLE {unlogged[0]} SET LOGGED, and so for each.",
         )
     return Finding(Weight.OK, subject, f"{_SURVIVES}, if the disk keeps what it was given.")
 

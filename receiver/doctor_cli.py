@@ -6,19 +6,17 @@ Exit codes: 0 all is well, 1 something is not, 2 asked wrongly.
 import json
 import sys
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict
-from functools import partial
-from urllib.parse import urlsplit
 
 import click
 
 from external_crm.rows import Key, Kind
 from receiver import doctor as examination
-from receiver.crm_api import CrmApiError
+from receiver.crm_api import CrmApi, CrmApiError
 from receiver.doctor import Weight
 from receiver.mapping import UnmappableRecord, to_row
-from receiver.settings import Settings
+from receiver.settings import Settings, is_url
 from receiver.transport import HttpTransport, Reply
 from receiver.work import make_source
 
@@ -32,13 +30,17 @@ def doctor(base: str | None, strict: bool) -> None:
     Looks at the settings, the certificate (with --base as 8x8 would see it), the database and
     what a 200 means on it, and the CRM API's credentials and rights. It changes nothing.
     """
-    if base is not None and (urlsplit(base).scheme != "https" or not urlsplit(base).hostname):
+    if base is not None and not is_url(base, "https"):
         raise click.UsageError("--base must begin with https:// and name a server.")
     settings = Settings.load()
     refused = {Weight.BAD, Weight.WEAK} if strict else {Weight.BAD}
     well = True
-    with closing(HttpTransport(settings.crm_api_timeout_s, settings.crm_api_ca)) as transport:
-        make = partial(make_source, transport=transport)
+    with ExitStack() as stack:
+
+        def make(settings: Settings) -> CrmApi:
+            network = HttpTransport(settings.crm_api_timeout_s, settings.crm_api_ca)
+            return make_source(settings, stack.enter_context(closing(network)))
+
         for finding in examination.examine(settings, make, base):
             click.echo(f"{finding.weight:<5} {finding.subject:<17} {finding.sentence}")
             if finding.advice:
@@ -76,11 +78,12 @@ def fetch(kind: str, record_id: str, raw: bool, mapped: bool) -> None:
 
 
 class _Keeping(HttpTransport):
-    """Keeps the latest reply, as it came."""
+    """Keeps the first reply, as it came: a second read is of no record, out of doubt."""
 
     reply: Reply | None = None
 
     def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
         """The complete answer within the deadline. Raises NoAnswer."""
-        self.reply = super().post(url, headers, body)
-        return self.reply
+        reply = super().post(url, headers, body)
+        self.reply = self.reply or reply
+        return reply

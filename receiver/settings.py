@@ -8,6 +8,7 @@ import shlex
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
@@ -156,6 +157,11 @@ class Settings(BaseSettings):
         failpoints.parse(text)
         return text
 
+    @field_validator("host")
+    @classmethod
+    def _as_address(cls, text: str) -> str:
+        return "127.0.0.1" if text == "localhost" else text
+
     @property
     def secrets(self) -> tuple[str, ...]:
         """The secret in use, then the old one if there is one."""
@@ -217,7 +223,13 @@ class Settings(BaseSettings):
                     f"{PREFIX}TRUSTED_PROXIES must be addresses or networks with commas between "
                     f"them, like 127.0.0.1,10.0.0.0/8; {proxy.strip()!r} is none."
                 ) from None
-        if self.tls_cert is None and not self.trusted_proxies and not _is_loopback(self.host):
+        if not _is_address(self.host):
+            raise Misconfigured(
+                f"{PREFIX}HOST is {self.host}, but must be an address of this machine: 127.0.0.1 "
+                "behind a proxy, 0.0.0.0 or :: for all."
+            )
+        loopback = ip_address(self.host).is_loopback
+        if self.tls_cert is None and not self.trusted_proxies and not loopback:
             raise Misconfigured(
                 f"{PREFIX}HOST is {self.host}, where others could read the secret on its way: set "
                 f"{PREFIX}TLS_CERT and {PREFIX}TLS_KEY, or {PREFIX}TRUSTED_PROXIES to the proxy "
@@ -234,7 +246,7 @@ class Settings(BaseSettings):
 
     def check_work(self) -> None:
         """Raise Misconfigured unless everything that reading the CRM API needs is set."""
-        if not self.crm_api_url.startswith(("https://", "http://")):
+        if not is_url(self.crm_api_url, "https", "http"):
             raise Misconfigured(
                 f"{PREFIX}CRM_API_URL is not set to a URL. It is the base URL of your 8x8 "
                 "cluster, e.g. https://vcc-na8.8x8.com."
@@ -267,8 +279,10 @@ class Settings(BaseSettings):
             raise Misconfigured(
                 f"{PREFIX}ALARM_URL and {PREFIX}ALARM_COMMAND are both set: choose one."
             )
-        if url and not url.startswith(("https://", "http://")):
-            raise Misconfigured(f"{PREFIX}ALARM_URL must begin with https:// or http://.")
+        if url and not is_url(url, "https", "http"):
+            raise Misconfigured(
+                f"{PREFIX}ALARM_URL must begin with https:// or http:// and name a server."
+            )
         if self.alarm_command:
             try:
                 found = bool(shlex.split(self.alarm_command))
@@ -280,11 +294,22 @@ class Settings(BaseSettings):
                 )
 
 
-def _is_loopback(host: str) -> bool:
+def is_url(text: str, *schemes: str) -> bool:
+    """Whether it has one of the schemes and names a server, with a port that can be one."""
     try:
-        return ip_address(host).is_loopback
+        parts = urlsplit(text)
+        well_formed = parts.port is None or parts.port > 0
     except ValueError:
-        return host == "localhost"
+        return False
+    return parts.scheme in schemes and bool(parts.hostname) and well_formed
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _check_file(name: str, path: Path | None) -> None:

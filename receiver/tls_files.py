@@ -18,8 +18,7 @@ def problem(cert: Path, key: Path) -> str | None:
     except _Encrypted:
         return f"Key {key} is protected by a password: store it without one, readable by you alone."
     except (ssl.SSLError, OSError, ValueError) as error:
-        reason = _REASONS.get(getattr(error, "reason", ""), str(error).rstrip("."))
-        return f"Certificate {cert} and key {key} cannot be used: {reason}."
+        return f"Certificate {cert} and key {key} cannot be used: {_reason(error)}."
     leaf = x509.load_pem_x509_certificates(cert.read_bytes())[0]
     now = datetime.now(UTC)
     if leaf.not_valid_after_utc < now:
@@ -39,6 +38,12 @@ def is_authority(ca: Path) -> bool:
     except ssl.SSLError:
         return False
     return True
+
+
+def _reason(error: Exception) -> str:
+    """In words; OpenSSL names some reasons in its message alone, and with blanks."""
+    said = str(error).upper().replace(" ", "_")
+    return next((words for name, words in _REASONS.items() if name in said), str(error).rstrip("."))
 
 
 _REASONS = {

@@ -42,7 +42,8 @@ def run(settings: Settings, port_is_held: bool = False) -> None:
     with nullcontext() if port_is_held else reserve(settings.host, settings.port) as reserved:
         port = int(reserved.getsockname()[1]) if reserved else settings.port
         scheme = "https" if settings.tls_cert else "http"
-        announce(settings.host, port, f"Receiver listens on {scheme}://{settings.host}:{port}.")
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        announce(settings.host, port, f"Receiver listens on {scheme}://{host}:{port}.")
         serve_wsgi(settings, port, functools.partial(_load, settings))
 
 

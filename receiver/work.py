@@ -35,7 +35,7 @@ from receiver.recording import going_on
 from receiver.recording_transport import RecordingTransport
 from receiver.records import Credentials
 from receiver.retention import Ages
-from receiver.settings import Settings
+from receiver.settings import PREFIX, Misconfigured, Settings
 from receiver.settle import WorkerOptions
 from receiver.transport import HttpTransport, Transport
 from receiver.worker import Worker
@@ -192,7 +192,10 @@ def make_upkeep(settings: Settings, engine: Engine) -> upkeep.Upkeep:
 
 
 def make_sink(settings: Settings, engine: Engine) -> Sink | None:
-    """THE PLACE TO NAME ANOTHER CRM: where records go; None for the tables of external_crm."""
+    """THE PLACE TO NAME ANOTHER CRM: where records go; None for the tables of external_crm.
+
+    Raises Misconfigured.
+    """
     if settings.json_lines is None:
         return None
     sessions = session_factory(engine)
@@ -201,7 +204,12 @@ def make_sink(settings: Settings, engine: Engine) -> Sink | None:
         with sessions.begin() as session:
             return draw(session)
 
-    return JsonLinesSink(settings.json_lines, draw_committed)
+    try:
+        return JsonLinesSink(settings.json_lines, draw_committed)
+    except OSError as error:
+        raise Misconfigured(
+            f"{PREFIX}JSON_LINES {settings.json_lines} cannot be a folder: {error.strerror}."
+        ) from None
 
 
 def make_source(settings: Settings, transport: Transport) -> CrmApi:

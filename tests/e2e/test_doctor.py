@@ -1,6 +1,7 @@
 """`crm-receiver doctor` and `fetch` against a running simulator: what an operator is told."""
 
 import os
+import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from receiver.cli import main
 from simulator.server import Simulator
 from tests.forms import Browser
+from tests.small_disk import cluster
 from tests.tls_receiver import Authority, TlsReceiver
 
 Run = Callable[..., Result]
@@ -100,6 +102,17 @@ def test_what_is_not_set_is_told_and_the_rest_is_looked_at(run: Run) -> None:
     assert weights(done)["database"] == "ok"
 
 
+@pytest.mark.parametrize("content", [None, "nonsense"])
+def test_an_authority_that_is_none_is_told(run: Run, tmp_path: Path, content: str | None) -> None:
+    ca = tmp_path / "authority.pem"
+    if content is not None:
+        ca.write_text(content)
+    done = run("doctor", CRM_API_CA=str(ca))
+    assert done.exit_code == 1
+    assert f"CRM_RECEIVER_CRM_API_CA {ca} " in done.stdout
+    assert weights(done)["database"] == "ok"
+
+
 def test_a_database_in_memory_is_weak_and_refused_by_strict(run: Run) -> None:
     memory = Path("/dev/shm")  # noqa: S108 memory is what is asked for
     if "tmpfs" not in Path("/proc/mounts").read_text() or not os.access(memory, os.W_OK):
@@ -115,6 +128,19 @@ def test_a_database_in_memory_is_weak_and_refused_by_strict(run: Run) -> None:
     finally:
         for left in memory.glob(f"{path.name}*"):
             left.unlink()
+
+
+def test_a_server_without_fsync_is_weak_and_refused_by_strict(run: Run) -> None:
+    with tempfile.TemporaryDirectory(prefix="receiver-doctor-") as folder:
+        Path(folder).chmod(0o755)  # the user postgres has to reach it
+        with cluster(Path(folder) / "server") as server:
+            assert run("migrate", DATABASE_URL=server.url).exit_code == 0
+            done = run("doctor", DATABASE_URL=server.url)
+            assert (weights(done)["durability"], done.exit_code) == ("weak", 0)
+            assert "PostgreSQL runs with fsync = off" in done.stdout
+            assert run("doctor", "--strict", DATABASE_URL=server.url).exit_code == 1
+            server.stop()
+            assert weights(run("doctor", DATABASE_URL=server.url))["database"] == "bad"
 
 
 def test_from_outside_a_certificate_of_our_own_is_not_trusted(
@@ -138,7 +164,9 @@ def test_from_outside_a_trusted_certificate_is_well(
     assert weights(done)["https"] == "ok"
 
 
-@pytest.mark.parametrize("base", ["http://crm.example.com", "crm.example.com", "https://"])
+@pytest.mark.parametrize(
+    "base", ["http://crm.example.com", "crm.example.com", "https://", "https://crm.example.com:x"]
+)
 def test_a_base_that_is_none_is_asked_wrongly(run: Run, base: str) -> None:
     assert run("doctor", "--base", base).exit_code == 2
 
@@ -203,6 +231,17 @@ def test_fetch_prints_the_row_that_a_record_becomes(run: Run, simulator: Simulat
     both = run("fetch", "customer", "10000000", "--raw", "--mapped")
     assert "<FIRSTNAME>" in both.stdout
     assert '"first_name"' in both.stdout
+
+
+def test_fetch_prints_a_reply_that_cannot_be_used(run: Run, simulator: Simulator) -> None:
+    """The one about this record; doubt lets the API be asked a second time."""
+    fault = simulator.faults.add("truncated_xml", times=1)
+    done = run("fetch", "customer", "77", "--raw")
+    simulator.faults.clear(fault)
+    assert done.exit_code == 1
+    assert "Error: The reply is not well-formed XML" in done.stderr
+    assert done.stdout != ""
+    assert "</WAPI>" not in done.stdout
 
 
 def test_fetch_says_what_is_not_there_and_what_is_refused(run: Run) -> None:

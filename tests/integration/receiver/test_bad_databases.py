@@ -27,6 +27,7 @@ from receiver.models import InboxTrigger
 from receiver.settings import Settings
 from receiver.trigger import Event
 from tests.external_databases import POSTGRESQL_URL
+from tests.integration.receiver.test_cli import run
 from tests.loopback_crm_api import LoopbackCrmApi
 from tests.receiver_world import CASE, CUSTOMER, World
 
@@ -469,3 +470,19 @@ def test_a_worker_process_outlives_its_database(sqlite: Engine) -> None:
     assert world.row(A1)["first_name"] == "Grace"
     with read_session(sqlite) as session:
         assert {row.attempts for row in session.scalars(select(InboxTrigger))} == {0}
+
+
+def test_the_doctor_finds_tables_that_a_crash_empties(postgresql: Engine, tmp_path: Path) -> None:
+    url = postgresql.url.render_as_string(hide_password=False)
+    with postgresql.connect() as connection:
+        fsync = connection.execute(text("SHOW fsync")).scalar()
+    try:
+        with postgresql.begin() as connection:
+            connection.execute(text("ALTER TABLE inbox_rejects SET UNLOGGED"))
+        said = run(tmp_path / "no.db", "doctor", DATABASE_URL=url).stdout
+    finally:
+        with postgresql.begin() as connection:
+            connection.execute(text("ALTER TABLE inbox_rejects SET LOGGED"))
+    assert "weak  durability" in said
+    if fsync == "on":  # else that is told first
+        assert "PostgreSQL keeps inbox_rejects unlogged" in said

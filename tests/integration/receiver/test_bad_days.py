@@ -109,6 +109,36 @@ def test_an_api_that_is_down_for_a_day_costs_nothing_but_the_day(
         assert audit.verify(world.history(key)) is None
 
 
+# --- every reply spoilt for a day -----------------------------------------------------------------
+
+SPOILT = {
+    "not well-formed": ok(b"<ITEM>"),
+    "no reply": b"<WAPI/>",
+    "text in its place": ok(b"Back soon."),
+    "an error": b'<WAPI><REPLY STATUS="-1" ERROR_STR="No database." ERROR_CODE="9"/></WAPI>',
+}
+
+
+@pytest.mark.parametrize("reply", SPOILT.values(), ids=SPOILT)
+def test_a_day_of_replies_that_nobody_can_use_buries_nothing(
+    world: World, api: LoopbackCrmApi, reply: bytes
+) -> None:
+    keys = people(api, world, 3)
+    api.spoilt_all = body(reply)
+    api.put(Key(CASE, "C1"), SUBJECT="New")
+    with capture_logs() as events:
+        ids = trigger(world, keys)
+        let_pass(world, 24 * HOUR, every=HOUR)
+    assert {(row.state, row.attempts) for row in map(world.trigger, ids)} == {("waiting", 0)}
+    stopped = [entry for entry in events if entry["event"] == "stopped"]
+    assert {entry["what"] for entry in stopped} == {"circuit"}
+    assert "gives no usable reply, whatever is asked" in stopped[0]["reason"]
+    api.spoilt_all = None
+    let_pass(world, 20 * MINUTE)
+    assert {row.state for row in map(world.trigger, ids)} == {"done"}
+    assert world.row(Key(CASE, "C1"))["subject"] == "New"
+
+
 # --- every read "not found" for an hour -----------------------------------------------------------
 
 

@@ -195,6 +195,14 @@ def test_what_a_record_may_have_spoilt_dies_in_plain_sight_and_can_be_replayed(
     assert read.world.trigger(row.id).state == "done"
 
 
+def test_an_error_that_every_record_of_a_kind_gets_is_the_records_own(read: Read) -> None:
+    """Where one kind is unknown to the API, the others go on as if nothing were."""
+    unknown = b'<WAPI><REPLY STATUS="-1" ERROR_STR="Unknown object." ERROR_CODE="9"/></WAPI>'
+    read.api.spoilt[Key(CASE, "0")] = body(unknown)
+    read.spoil(body(unknown))
+    assert read.go_on(ATTEMPTS).state == "dead"
+
+
 PAGE = b"<html><head><title>Maintenance</title></head></html>"
 OF_THE_API = {
     "cut off": (cut(CUT, announced=True), "gave no complete answer"),

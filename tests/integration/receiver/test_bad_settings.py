@@ -24,6 +24,7 @@ __all__ = ["database"]  # the fixture
         ({"HOST": "192.0.2.1"}, "CRM_RECEIVER_HOST is 192.0.2.1, where others could read"),
         ({"TRUSTED_PROXIES": "nginx"}, "CRM_RECEIVER_TRUSTED_PROXIES must be addresses or"),
         ({"HOST": "192.0.2.1", "TRUSTED_PROXIES": "10.0.0.0/8"}, "Port 0 on 192.0.2.1 cannot be"),
+        ({"HOST": "crm.example.com"}, "CRM_RECEIVER_HOST is crm.example.com, but must be an addr"),
     ],
 )
 @pytest.mark.parametrize("command", ["serve", "web"])
@@ -35,6 +36,37 @@ def test_settings_that_contradict_each_other_are_a_sentence(
     assert done.stderr.startswith(sentence)
     assert done.stderr.count("\n") == 1
     assert SECRET not in done.stderr
+
+
+@pytest.mark.parametrize("url", ["https://", "https://crm.example.com:x", "crm.example.com"])
+def test_a_url_that_names_no_server_is_a_sentence(database: Path, url: str) -> None:
+    said = run(database, "serve", CRM_API_URL=url)
+    assert (said.exit_code, said.stderr.count("\n")) == (2, 1)
+    assert said.stderr.startswith("CRM_RECEIVER_CRM_API_URL is not set to a URL.")
+    said = run(database, "serve", ALARM_URL=url)
+    assert (said.exit_code, said.stderr.count("\n")) == (2, 1)
+    assert said.stderr.startswith("CRM_RECEIVER_ALARM_URL must begin with https://")
+
+
+@pytest.mark.parametrize("port", ["", "54x", "[::1"])
+@pytest.mark.parametrize("command", ["migrate", "serve", "status"])
+def test_a_database_url_with_an_odd_port_is_a_sentence(
+    database: Path, command: str, port: str
+) -> None:
+    said = run(database, command, DATABASE_URL=f"postgresql+psycopg://u:hush@127.0.0.1:{port}/x")
+    assert (said.exit_code, said.stderr.count("\n")) == (2, 1)
+    assert said.stderr.startswith("The database URL is not usable.")
+    assert "CRM_RECEIVER_DATABASE_URL" in said.stderr
+    assert "hush" not in said.stderr
+
+
+def test_a_folder_for_json_lines_that_cannot_be_is_a_sentence(
+    database: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    said = run(database, "serve", JSON_LINES=str(tmp_path / "file"))
+    assert (said.exit_code, said.stderr.count("\n")) == (2, 1)
+    assert said.stderr.startswith(f"CRM_RECEIVER_JSON_LINES {tmp_path}/file cannot be a folder")
 
 
 def test_urls_prints_the_new_secret(database: Path) -> None:
@@ -103,6 +135,7 @@ def test_files_that_hold_no_certificate_are_a_sentence(
         path.write_bytes(content)
     said = files.refused(database)
     assert "cannot be " in said
+    assert "_ssl.c" not in said
     assert f"CRM_RECEIVER_TLS_{which.upper()}" in said
 
 

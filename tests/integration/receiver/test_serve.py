@@ -12,7 +12,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, func, select, text
 
 from external_crm.db import read_session
 from external_crm.models import LIVE_TABLES, AuditEntry
@@ -120,6 +120,43 @@ def test_sigterm_gives_leases_back(serve: Serve, sqlite: Engine) -> None:
         assert held.fetchone() == (0,)
 
 
+def test_sigterm_answers_what_is_in_flight(postgresql: Engine) -> None:
+    """Triggers wait for a table that somebody locked, and nobody new is let in any more."""
+    external_databases.empty(postgresql)
+    url = postgresql.url.render_as_string(hide_password=False)
+    with ExitStack() as stack, postgresql.connect() as neighbour:
+        serving = Serving(url)
+        stack.callback(serving.close)
+        started(serving)
+        pool = stack.enter_context(ThreadPoolExecutor(4))
+        neighbour.execute(text("LOCK TABLE inbox_triggers IN SHARE MODE"))
+        answers = [pool.submit(serving.trigger, str(n)) for n in range(4)]
+        while not waiting_writers(postgresql):
+            assert serving.process.poll() is None
+        serving.process.terminate()
+        while is_open(serving.port):
+            assert serving.process.poll() is None
+        neighbour.rollback()
+        # 503 where this machine took longer than a request waits for the store.
+        assert {answer.result() for answer in answers} <= {200, 503}
+        assert serving.process.wait(60) == 0
+
+
+def waiting_writers(engine: Engine) -> int:
+    """How many statements that store a trigger wait for a lock."""
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND wait_event_type = 'Lock' AND query LIKE 'INSERT INTO inbox_triggers%'"
+    )
+    with engine.connect() as connection:
+        return int(connection.execute(text(waiting)).scalar_one())
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def test_posts_whose_body_never_comes_keep_nobody_out(serve: Serve) -> None:
     serving = started(serve(WEB_THREADS="2"))
     with ExitStack() as open_ones:
@@ -138,6 +175,10 @@ def test_a_trusted_proxy_names_the_client(serve: Serve) -> None:
         )
         assert b" 404 " in proxy.recv(1000)
     serving.says("203.0.113.9")
+
+
+def test_localhost_is_where_it_listens(serve: Serve) -> None:
+    assert started(serve(HOST="localhost")).trigger("1") == 200
 
 
 def test_many_web_and_worker_processes_share_one_postgresql(postgresql: Engine) -> None:

@@ -242,9 +242,9 @@ FAILED = '<WAPI><REPLY STATUS="-1" ERROR_STR="{}" ERROR_CODE="{}"/></WAPI>'
         (answer(200, "<!DOCTYPE html><title>Maintenance</title>"), Temporary),
         (answer(200, FAILED.format("The password is wrong.", "1002")), Refused),
         (answer(200, FAILED.format("You have no right to Get a Task.", "77")), Refused),
-        (answer(200, FAILED.format("The value test of the tag x is not valid.", 5)), BadAnswer),
-        (answer(200, "<WAPI>"), BadAnswer),
-        (answer(200, "<WAPI/>"), BadAnswer),
+        (answer(200, FAILED.format("The value test of the tag x is not valid.", 5)), Temporary),
+        (answer(200, "<WAPI>"), Temporary),
+        (answer(200, "<WAPI/>"), Temporary),
         (answer(200, ""), Temporary),
     ],
 )  # fmt: skip
@@ -255,6 +255,19 @@ def test_the_api_own_errors_decide(
     tls_receiver.will(reply, reply)
     with pytest.raises(error):
         api.get(Key(Kind.CASE, "1"))
+
+
+@pytest.mark.parametrize("first", ["<WAPI>", FAILED.format("The value of x is not valid.", "5")])
+@pytest.mark.parametrize("second", [OK, FAILED.format("No such customer.", "40"), None])
+def test_what_cannot_be_used_is_the_records_own_if_another_kind_is_answered(
+    transport: HttpTransport, tls_receiver: TlsReceiver, first: str, second: str | None
+) -> None:
+    api = CrmApi(transport, tls_receiver.url(""), Credentials("t", "u", "p"))
+    tls_receiver.will(answer(200, first), answer(401) if second is None else answer(200, second))
+    with pytest.raises(BadAnswer) as caught:
+        api.get(Key(Kind.CASE, "1"))
+    assert caught.value.reply == first
+    assert b"ACCOUNTNUM%3E0%3C" in tls_receiver.requests[1].body
 
 
 @pytest.mark.parametrize("second", [OK, FAILED.format("No such case.", "40")])
