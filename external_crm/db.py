@@ -99,10 +99,11 @@ class UtcDateTime(TypeDecorator[datetime]):
         return datetime.fromisoformat(value) if isinstance(value, str) else value.astimezone(UTC)
 
 
-def make_engine(url: str, patience_s: float = 5.0) -> Engine:
+def make_engine(url: str, patience_s: float = 5.0, answer_within_s: float = 70.0) -> Engine:
     """An engine on the database at `url`; nothing is opened yet.
 
-    patience_s: how long a statement waits for somebody else's lock.
+    patience_s: how long a statement waits for somebody else's lock. answer_within_s: how long one
+    waits for PostgreSQL to answer at all; longer than PostgreSQL itself lets it run.
 
     Raises DatabaseUnusable where the URL is none, or names a database we do not support.
     """
@@ -126,7 +127,7 @@ def make_engine(url: str, patience_s: float = 5.0) -> Engine:
                 # In any other zone the driver cannot read back the first and last day of all.
                 " -c TimeZone=UTC"
             )
-            return create_engine(
+            engine = create_engine(
                 url,
                 hide_parameters=True,  # records and secrets stay out of error messages
                 isolation_level="READ COMMITTED",
@@ -137,6 +138,8 @@ def make_engine(url: str, patience_s: float = 5.0) -> Engine:
                     "options": options,
                 },
             )
+            event.listen(engine, "do_connect", partial(_connect_bounded, answer_within_s))
+            return engine
     except (ArgumentError, NoSuchModuleError, ValueError) as error:  # ValueError: of the port
         raise DatabaseUnusable(
             "The database URL is not usable. "
@@ -275,6 +278,7 @@ def run_migrations(metadata: MetaData) -> None:
         if connection.dialect.name == "postgresql":
             # An index over a long history may take longer than any statement of a request.
             connection.execute(text("SET LOCAL statement_timeout = 0"))
+            connection.connection.driver_connection.longest_wait_s = None
         context.run_migrations()
 
 
@@ -353,6 +357,16 @@ def _configure_sqlite(patience_s: float, connection: Any, record: ConnectionPool
     connection.isolation_level = None  # SQLAlchemy's begin event below decides
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _connect_bounded(answer_within_s: float, *connecting: Any) -> Any:
+    # Here, since psycopg is not installed where nobody uses PostgreSQL.
+    from external_crm.bounded_waits import BoundedConnection  # noqa: PLC0415
+
+    _dialect, _record, arguments, options = connecting
+    connection = BoundedConnection.connect(*arguments, **options)
+    connection.longest_wait_s = answer_within_s
+    return connection
 
 
 def _give_up_lost_files(engine: Engine) -> None:

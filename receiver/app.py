@@ -16,12 +16,14 @@ from receiver.wsgi_front import WsgiFront
 log = structlog.get_logger()
 
 
-def open_engine(settings: Settings, patience_s: float = 5.0) -> Engine:
+def open_engine(
+    settings: Settings, patience_s: float = 5.0, answer_within_s: float = 70.0
+) -> Engine:
     """An engine on a database that is there and migrated. Raises DatabaseUnusable.
 
-    patience_s: how long a statement waits for somebody else's lock.
+    patience_s, answer_within_s: as `make_engine` has them.
     """
-    engine = make_engine(settings.database_url, patience_s)
+    engine = make_engine(settings.database_url, patience_s, answer_within_s)
     try:
         check_tables(engine)
     except DatabaseUnusable:

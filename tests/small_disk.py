@@ -3,7 +3,9 @@
 Both skip in a line where the machine does not allow them.
 """
 
+import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.served_receiver import free_port
+from tests.served_receiver import children, free_port
 
 
 class SmallDisk:
@@ -72,6 +74,19 @@ class Cluster:
     def restart(self, how: str) -> None:
         """how: smart, fast, or immediate as after a crash."""
         self._run("pg_ctl", "restart", "-w", "-l", "/dev/null", "-m", how)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It does nothing meanwhile, as on a machine that was paused; its connections stay."""
+        server = int((self._folder / "postmaster.pid").read_text().split()[0])
+        processes = [server, *children(server)]
+        for process in processes:
+            os.kill(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in processes:
+                os.kill(process, signal.SIGCONT)
 
     def stop(self) -> None:
         """It may have stopped by itself."""

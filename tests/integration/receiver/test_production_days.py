@@ -310,3 +310,22 @@ def test_postgresql_restarted_under_load_loses_nothing(reachable: Path) -> None:
         engine.dispose()
         stored = {account for account, code in (codes | last).items() if code == 200}
         applied_once(running, engine, stored)
+
+
+def test_a_frozen_postgresql_keeps_nobody_waiting(reachable: Path) -> None:
+    """Its machine pauses or its disk hangs: it says nothing, and no connection breaks."""
+    with ExitStack() as stack:
+        api = stack.enter_context(every_customer())
+        server = stack.enter_context(cluster(reachable / "server"))
+        engine = make_engine(server.url)
+        stack.callback(engine.dispose)
+        external_databases.migrate(engine)
+        running = stack.enter_context(serving(server.url, CRM_API_URL=api))
+        assert set(triggers(running.port, range(1, 9)).values()) == {200}
+        with server.frozen():
+            assert set(triggers(running.port, range(100, 116)).values()) == {503}
+            assert running.get("/readyz")[0] == 503
+        after = triggers(running.port, range(200, 240), threads=1)
+        assert list(after.values())[-1] == 200
+        stored = {account for account, code in after.items() if code == 200}
+        applied_once(running, engine, stored)
