@@ -257,7 +257,7 @@ def test_a_full_disk_under_sqlite_is_503_until_there_is_room(
         applied_once(running, engine, stored)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def reachable() -> Iterator[Path]:
     """A folder that the user postgres can reach; pytest's own are closed to others."""
     with tempfile.TemporaryDirectory(prefix="receiver-days-") as folder:
