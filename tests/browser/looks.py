@@ -25,6 +25,7 @@ def kind_of(address: str) -> str:
 def look(window: Page) -> list[str]:
     """What is wrong on the present page: dark on a phone, then light on a desk."""
     wrong = []
+    window.wait_for_load_state()  # what a click led to may show before all its styles are there
     for theme, viewport in (("dark", PHONE), ("light", DESK)):
         window.set_viewport_size(viewport)
         window.evaluate(f"document.documentElement.dataset.bsTheme = '{theme}'")

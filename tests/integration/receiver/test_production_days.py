@@ -27,7 +27,7 @@ from external_crm.models import AuditEntry
 from receiver.models import InboxTrigger, Reject, State
 from tests import external_databases
 from tests.served_receiver import SECRET, Serving, children, every_customer
-from tests.small_disk import SmallDisk, cluster, small_disk
+from tests.small_disk import Cluster, SmallDisk, cluster, small_disk
 
 CROWD = 5000
 PATIENCE_S = 30  # no answer may take as long
@@ -265,16 +265,25 @@ def reachable() -> Iterator[Path]:
         yield Path(folder)
 
 
+@contextmanager
+def on_own_server(folder: Path, **settings: str) -> Iterator[tuple[Serving, Engine, Cluster]]:
+    """A receiver on a PostgreSQL server that nobody else uses."""
+    with every_customer() as api, cluster(folder) as server:
+        engine = make_engine(server.url)
+        try:
+            external_databases.migrate(engine)
+            with serving(server.url, CRM_API_URL=api, **settings) as running:
+                yield running, engine, server
+        finally:
+            engine.dispose()
+
+
 def test_a_full_disk_under_postgresql_is_503_until_there_is_room(reachable: Path) -> None:
     """Out of room for its log of writes the server ends, and an administrator starts it again."""
-    with ExitStack() as stack:
-        api = stack.enter_context(every_customer())
-        disk = stack.enter_context(small_disk(reachable / "disk", 96))
-        server = stack.enter_context(cluster(disk.folder / "server"))
-        engine = make_engine(server.url)
-        stack.callback(engine.dispose)
-        external_databases.migrate(engine)
-        running = stack.enter_context(serving(server.url, CRM_API_URL=api))
+    with (
+        small_disk(reachable / "disk", 96) as disk,
+        on_own_server(disk.folder / "server") as (running, engine, server),
+    ):
 
         def taken() -> bool:
             server.start()  # where it ended; else it says that it runs
@@ -287,14 +296,8 @@ def test_a_full_disk_under_postgresql_is_503_until_there_is_room(reachable: Path
 
 def test_postgresql_restarted_under_load_loses_nothing(reachable: Path) -> None:
     """`immediate` is a crash: the server recovers from its log of writes."""
-    with ExitStack() as stack:
-        api = stack.enter_context(every_customer())
-        server = stack.enter_context(cluster(reachable / "server"))
-        engine = make_engine(server.url)
-        stack.callback(engine.dispose)
-        external_databases.migrate(engine)
-        settings = {"CRM_API_URL": api, "WEB_PROCESSES": "2", "WORK_PROCESSES": "2"}
-        running = stack.enter_context(serving(server.url, **settings))
+    several = {"WEB_PROCESSES": "2", "WORK_PROCESSES": "2"}
+    with on_own_server(reachable / "server", **several) as (running, engine, server):
         codes: dict[str, int] = {}
         with ThreadPoolExecutor(1) as pool:
             for n, how in enumerate(("fast", "immediate")):
@@ -314,18 +317,13 @@ def test_postgresql_restarted_under_load_loses_nothing(reachable: Path) -> None:
 
 def test_a_frozen_postgresql_keeps_nobody_waiting(reachable: Path) -> None:
     """Its machine pauses or its disk hangs: it says nothing, and no connection breaks."""
-    with ExitStack() as stack:
-        api = stack.enter_context(every_customer())
-        server = stack.enter_context(cluster(reachable / "server"))
-        engine = make_engine(server.url)
-        stack.callback(engine.dispose)
-        external_databases.migrate(engine)
-        running = stack.enter_context(serving(server.url, CRM_API_URL=api))
-        assert set(triggers(running.port, range(1, 9)).values()) == {200}
+    with on_own_server(reachable / "server") as (running, engine, server):
+        before = triggers(running.port, range(1, 9))
+        assert set(before.values()) == {200}
         with server.frozen():
             assert set(triggers(running.port, range(100, 116)).values()) == {503}
             assert running.get("/readyz")[0] == 503
         after = triggers(running.port, range(200, 240), threads=1)
         assert list(after.values())[-1] == 200
-        stored = {account for account, code in after.items() if code == 200}
+        stored = {account for account, code in (before | after).items() if code == 200}
         applied_once(running, engine, stored)
