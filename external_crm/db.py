@@ -103,7 +103,7 @@ def make_engine(url: str, patience_s: float = 5.0, answer_within_s: float = 70.0
     """An engine on the database at `url`; nothing is opened yet.
 
     patience_s: how long a statement waits for somebody else's lock. answer_within_s: how long one
-    waits for PostgreSQL to answer at all; longer than PostgreSQL itself lets it run.
+    waits for PostgreSQL to say anything; by default longer than its own statement_timeout.
 
     Raises DatabaseUnusable where the URL is none, or names a database we do not support.
     """
@@ -274,11 +274,7 @@ def run_migrations(metadata: MetaData) -> None:
         render_as_batch=True,
         transactional_ddl=True,  # SQLite can, once BEGIN is ours: a killed one leaves nothing
     )
-    with context.begin_transaction():
-        if connection.dialect.name == "postgresql":
-            # An index over a long history may take longer than any statement of a request.
-            connection.execute(text("SET LOCAL statement_timeout = 0"))
-            connection.connection.driver_connection.longest_wait_s = None
+    with context.begin_transaction(), _taking_its_time(connection):
         context.run_migrations()
 
 
@@ -333,6 +329,21 @@ def database_file(engine: Engine) -> Path | None:
     if engine.dialect.name != "sqlite" or not name or name == ":memory:":
         return None
     return Path(name)
+
+
+@contextmanager
+def _taking_its_time(connection: Connection) -> Iterator[None]:
+    """An index over a long history may take longer than any statement of a request."""
+    if connection.dialect.name != "postgresql":
+        yield
+        return
+    connection.execute(text("SET LOCAL statement_timeout = 0"))
+    driver: Any = connection.connection.driver_connection
+    bound, driver.longest_wait_s = getattr(driver, "longest_wait_s", None), None
+    try:
+        yield
+    finally:
+        driver.longest_wait_s = bound  # the pool hands it out again
 
 
 @contextmanager

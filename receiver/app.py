@@ -16,14 +16,12 @@ from receiver.wsgi_front import WsgiFront
 log = structlog.get_logger()
 
 
-def open_engine(
-    settings: Settings, patience_s: float = 5.0, answer_within_s: float = 70.0
-) -> Engine:
+def open_engine(settings: Settings, **bounds: float) -> Engine:
     """An engine on a database that is there and migrated. Raises DatabaseUnusable.
 
-    patience_s, answer_within_s: as `make_engine` has them.
+    bounds: patience_s and answer_within_s, as `make_engine` has them.
     """
-    engine = make_engine(settings.database_url, patience_s, answer_within_s)
+    engine = make_engine(settings.database_url, **bounds)
     try:
         check_tables(engine)
     except DatabaseUnusable:

@@ -39,19 +39,17 @@ def put_back(
     note: str | None,
     held: bool = False,
 ) -> None:
-    """Due again at an instant; no attempt. Only the owner of the lease may (rule 5)."""
-    inbox.change(
-        session, inbox.owned(ids, ticket), due_at=due_at, ticket=None, held=held, last_error=note
-    )
+    """Due again at an instant; no attempt."""
+    _let_go(session, ids, ticket, due_at=due_at, held=held, last_error=note)
 
 
 def postpone(session: Session, row: Claimed, ticket: int, due_at: datetime, error: str) -> None:
     """A temporary failure: due later, never nearer to dead."""
-    inbox.change(
+    _let_go(
         session,
-        inbox.owned([row.id], ticket),
+        [row.id],
+        ticket,
         due_at=due_at,
-        ticket=None,
         postponed=row.postponed + 1,
         last_error=error,
     )
@@ -61,11 +59,11 @@ def retry_later(
     session: Session, row: Claimed, ticket: int, due_at: datetime, error: str, reply: str
 ) -> None:
     """A failure of this record: due later, one attempt nearer to dead."""
-    inbox.change(
+    _let_go(
         session,
-        inbox.owned([row.id], ticket),
+        [row.id],
+        ticket,
         due_at=due_at,
-        ticket=None,
         attempts=row.attempts + 1,
         last_error=error,
         last_reply=reply,
@@ -76,11 +74,11 @@ def bury(
     session: Session, row: Claimed, ticket: int, error: str, reply: str, now: datetime
 ) -> None:
     """Give up, in plain sight, with the reason and the last reply."""
-    inbox.change(
+    _let_go(
         session,
-        inbox.owned([row.id], ticket),
+        [row.id],
+        ticket,
         state=State.DEAD,
-        ticket=None,
         attempts=row.attempts + 1,
         finished_at=now,
         last_error=error,
@@ -92,3 +90,8 @@ def mark_cascaded(session: Session, ids: Sequence[int]) -> None:
     """These delete triggers have stamped their record and need not do so again."""
     if ids:
         session.execute(update(InboxTrigger).where(InboxTrigger.id.in_(ids)).values(cascaded=True))
+
+
+def _let_go(session: Session, ids: Sequence[int], ticket: int, **values: object) -> None:
+    """End the lease and write these values; only its owner may (rule 5)."""
+    inbox.change(session, inbox.owned(ids, ticket), ticket=None, **values)

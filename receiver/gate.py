@@ -56,16 +56,16 @@ def leave(session: Session, now: datetime, limits: Limits, probe_after_s: float)
         calls = math.floor(_refilled(session, now, limits).tokens)
         if calls < 1:
             return None
-    holds = session.scalars(
+    standing = session.scalars(
         select(Hold).where(Hold.name.in_((CREDENTIALS, CIRCUIT))).order_by(Hold.name)
     ).all()
     until = now + timedelta(seconds=probe_after_s)
-    for hold in holds:
+    for hold in standing:
         mine = update(Hold).where(Hold.name == hold.name, Hold.until <= now)
         if not rows_changed(session.execute(mine.values(until=until))):
             return None  # not yet, or another worker is probing
-    kinds = [Kind(hold.kind) for hold in holds if hold.kind]
-    return Leave(calls, frozenset(hold.name for hold in holds), kinds[0] if kinds else None)
+    kinds = [Kind(hold.kind) for hold in standing if hold.kind]
+    return Leave(calls, frozenset(hold.name for hold in standing), kinds[0] if kinds else None)
 
 
 def take(session: Session, claim: Claim, limits: Limits) -> None:

@@ -90,7 +90,7 @@ def _load(settings: Settings) -> Callable[..., Any]:
     logs.configure(settings.log_format)
     failpoints.arm(settings.failpoint)
     descriptors.watch()
-    engine = open_engine(settings, PATIENCE_S, ANSWER_WITHIN_S)
+    engine = open_engine(settings, patience_s=PATIENCE_S, answer_within_s=ANSWER_WITHIN_S)
     app: Callable[..., Any] = create_app(settings, engine)
     if settings.one_core:
         app = OneCore(app)
